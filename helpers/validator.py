@@ -1,0 +1,421 @@
+"""Verdicts on responses, fast: is the plan valid, is the trace a run of A* on this maze?
+
+The rules, in Python and with what each expects, are in `helpers.rules`; here they are a
+Numba kernel over ids. Text comes to the kernel as ids too: of the numbers outside the
+vocabulary only their being outside matters, since no cell and no cost of a right response
+is, so two more ids stand for all of them.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numba import njit
+
+from helpers.astar import CLOSE, CREATE
+from helpers.language import (
+    CLOSE_WORD,
+    CREATE_WORD,
+    END,
+    PLAN,
+    REASONING,
+    SOLUTION,
+    SPECIALS,
+    Vocabulary,
+)
+from helpers.maze import Maze, Mazes, distance
+from helpers.rules import (
+    PLAN_ERRORS,
+    TRACE_ERRORS,
+    PlanVerdict,
+    PromptError,
+    TraceVerdict,
+    Verdict,
+    explain,
+    is_decimal,
+    judge_reference,
+    number,
+    read_example,
+)
+
+__all__ = ["PLAN_ERRORS", "TRACE_ERRORS", "PlanVerdict", "PromptError", "TraceVerdict", "Verdict",
+           "explain", "judge", "judge_ids", "judge_reference", "judge_responses", "judge_text",
+           "read_example", "verdict"]
+
+
+# ── from text ───────────────────────────────────────────────────────────────────────────
+
+
+def judge_text(text: str, rows: int, cols: int) -> Verdict:
+    """The verdict on one example, prompt and response, of a grid of this size.
+
+    Raises:
+        PromptError: the text does not begin with a well-formed prompt.
+    """
+    return judge(*read_example(text, rows, cols))
+
+
+def judge(maze: Maze, response: str) -> Verdict:
+    """The verdict on a response, its opening word (``reasoning``, ``solution``) included."""
+    ids = _tables(maze.rows, maze.cols).encode(response)
+    mazes = Mazes(maze.grid[None], np.array([maze.start], np.int16),
+                  np.array([maze.goal], np.int16))
+    return verdict(judge_ids(mazes, ids, np.array([[0, len(ids)]])), 0)
+
+
+# ── from ids ────────────────────────────────────────────────────────────────────────────
+
+
+def judge_responses(mazes: Mazes, responses: list[np.ndarray], opening: int,
+                    ) -> dict[str, np.ndarray]:
+    """Judges generated ids, each response on its own maze.
+
+    Args:
+        mazes: n mazes of one size.
+        responses: n arrays of ids, what was generated after the word that ended the prompt.
+            Anything in the vocabulary may stand there; padding must be cut off.
+        opening: the word that ended the prompt, `REASONING` or `SOLUTION`.
+
+    Returns:
+        Columns of n values, see `judge_ids`.
+    """
+    ends = np.cumsum([len(response) for response in responses], dtype=np.int64)
+    spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1) if len(ends) else (
+        np.empty((0, 2), np.int64))
+    tokens = np.concatenate([np.empty(0, np.uint16), *responses]).astype(np.uint16)
+    return judge_ids(mazes, tokens, spans, opening)
+
+
+def judge_ids(mazes: Mazes, tokens: np.ndarray, spans: np.ndarray, opening: int = -1,
+              ) -> dict[str, np.ndarray]:
+    """Judges responses that lie in one flat array.
+
+    Args:
+        mazes: n mazes of one size.
+        tokens: uint16 [total], ids of `Vocabulary`.
+        spans: int64 [n, 2], where each response begins and ends.
+        opening: the word before each response; −1 where the response holds it itself.
+
+    Returns:
+        Columns of n values, ready for a DataFrame:
+
+        - plan_valid, plan_optimal (bool), plan_error (str or None), plan_step (int, −1 for
+          none), plan_length (steps written, well-formed or not);
+        - has_trace (bool; without one the trace columns say neither valid nor broken),
+          trace_valid, trace_strict, trace_exact (bool), trace_error, trace_strict_error (str
+          or None), trace_event, trace_strict_event (int, −1 for none), trace_events (events
+          written).
+    """
+    tables = _tables(*mazes.grids.shape[1:])
+    rows = np.empty((len(spans), len(_ROW)), np.int32)
+    _judge_many(*mazes, tokens, spans, opening, tables.numbers, tables.costs, rows)
+    row = dict(zip(_ROW, rows.T, strict=True))
+    has_trace = row["has_trace"] == 1
+    plan_names, trace_names = (np.array([*names, None], object)  # NONE = −1 picks the None
+                               for names in (PLAN_ERRORS, TRACE_ERRORS))
+    return {
+        "plan_valid": row["plan_error"] == NONE,
+        "plan_optimal": row["plan_optimal"] == 1,
+        "plan_error": plan_names[row["plan_error"]],
+        "plan_step": row["plan_step"],
+        "plan_length": row["plan_length"],
+        "has_trace": has_trace,
+        "trace_valid": has_trace & (row["trace_error"] == NONE),
+        "trace_strict": has_trace & (row["trace_strict_error"] == NONE),
+        "trace_exact": row["trace_exact"] == 1,
+        "trace_error": trace_names[row["trace_error"]],
+        "trace_event": row["trace_event"],
+        "trace_strict_error": trace_names[row["trace_strict_error"]],
+        "trace_strict_event": row["trace_strict_event"],
+        "trace_events": row["trace_events"],
+    }
+
+
+def verdict(columns: dict[str, np.ndarray], index: int) -> Verdict:
+    """One row of `judge_ids` as a `Verdict`."""
+
+    def value(name):
+        item = columns[name][index]
+        if name.endswith(("step", "event")):
+            return int(item) if item >= 0 else None
+        return bool(item) if isinstance(item, np.bool_) else item
+
+    plan = PlanVerdict(*(value(f"plan_{field}") for field in PlanVerdict._fields))
+    trace = TraceVerdict(*(value(f"trace_{field}") for field in TraceVerdict._fields))
+    return Verdict(plan, trace if value("has_trace") else None)
+
+
+class _Tables:
+    """What each id says, for one grid size: two more ids than the vocabulary, see above."""
+
+    def __init__(self, rows: int, cols: int):
+        vocabulary = Vocabulary(rows, cols)
+        self._ids = vocabulary.ids
+        self._number, self._cost = vocabulary.size, vocabulary.size + 1  # any outside it
+        self.numbers = np.full(vocabulary.size + 2, -1, np.int32)  # coordinate, −1 if none
+        self.costs = self.numbers.copy()  # cost, −1 if none
+        for word, i in self._ids.items():
+            if is_decimal(word):
+                self.numbers[i] = int(word)
+            elif is_decimal(word[1:]):
+                self.costs[i] = int(word[1:])
+        self.numbers[self._number] = self.costs[self._cost] = np.iinfo(np.int32).max // 2
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.array([self._ids[word] if word in self._ids else self._other(word)
+                         for word in text.split()], np.uint16)
+
+    def _other(self, word: str) -> int:
+        digits = word.removeprefix("c")
+        if not is_decimal(digits):
+            return SPECIALS.index("<unk>")
+        word = f"{word[:-len(digits)]}{number(digits)}"  # without leading zeros
+        return self._ids.get(word, self._cost if word.startswith("c") else self._number)
+
+
+@lru_cache
+def _tables(rows: int, cols: int) -> _Tables:
+    return _Tables(rows, cols)
+
+
+# ── the kernel ──────────────────────────────────────────────────────────────────────────
+
+NONE = -1
+(_MISSING, _PLAN_PARSE, _UNTERMINATED, _EMPTY, _WRONG_START, _OFF_GRID, _WALL, _JUMP,
+ _WRONG_END) = range(len(PLAN_ERRORS))
+(_PARSE, _INVALID_NEIGHBOR, _WRONG_COST, _ALREADY_CLOSED, _NOT_IN_OPEN, _NOT_LOWEST_F,
+ _GOAL_NOT_REACHED, _MISSING_CREATE, _NOT_IMPROVING, _AFTER_GOAL) = range(len(TRACE_ERRORS))
+_ROW = ("plan_error", "plan_step", "plan_length", "plan_optimal", "has_trace", "trace_error",
+        "trace_event", "trace_strict_error", "trace_strict_event", "trace_exact", "trace_events")
+
+
+@njit(cache=True)
+def _judge_many(grids, starts, goals, tokens, spans, opening, numbers, costs, out):
+    """Fills ``out`` (int32 [n, len(_ROW)]); the other arguments as in `judge_ids`."""
+    longest = 0
+    for i in range(spans.shape[0]):
+        longest = max(longest, spans[i, 1] - spans[i, 0])
+    events = np.empty((longest // 5, 5), np.int32)
+    steps = np.empty((longest // 3, 2), np.int32)
+    for i in range(spans.shape[0]):
+        response = tokens[spans[i, 0]:spans[i, 1]]
+        ends = (np.int64(starts[i, 0]), np.int64(starts[i, 1]),
+                np.int64(goals[i, 0]), np.int64(goals[i, 1]))
+        trace_from, trace_to, plan_from, plan_to = _sections(response, opening)
+        row = out[i]
+        row[:] = NONE
+        row[4] = trace_from >= 0
+        row[9] = 0
+        goal_g = -1
+        if trace_from >= 0:
+            part = response[trace_from:trace_to]
+            row[10] = part.size // 5
+            malformed = _read_events(part, numbers, costs, events)
+            if malformed >= 0:
+                row[5], row[6], row[7], row[8] = _PARSE, malformed, _PARSE, malformed
+            else:
+                row[5], row[6], row[7], row[8], row[9], goal_g = _judge_trace(
+                    grids[i], ends, events, part.size // 5)
+        row[3] = 0
+        if plan_from < 0:
+            row[0], row[2] = _MISSING, 0
+            continue
+        ended = plan_to >= 0
+        part = response[plan_from:plan_to] if ended else response[plan_from:]
+        n = part.size // 3
+        row[2] = n
+        malformed = _read_steps(part, numbers, steps)
+        if malformed >= 0:
+            row[0], row[1] = _PLAN_PARSE, malformed
+        elif not ended:
+            row[0], row[1] = _UNTERMINATED, n
+        elif n == 0:
+            row[0] = _EMPTY
+        else:
+            row[0], row[1] = _judge_plan(grids[i], ends, steps, n)
+        if row[0] == NONE:
+            if row[9] == 1:  # A* itself has closed the goal at the shortest distance
+                shortest = goal_g
+            else:
+                cols = grids.shape[2]
+                shortest = distance(grids[i], ends[0] + cols * ends[1], ends[2] + cols * ends[3])
+            row[3] = n - 1 == shortest
+
+
+@njit(cache=True)
+def _sections(response, opening):
+    """Where trace and plan begin and end; −1: no trace, no plan, no ``end`` of the plan."""
+    trace_from = 0 if opening == REASONING else -1
+    plan_from = 0 if opening == SOLUTION else -1
+    trace_to = plan_to = -1
+    for i in range(response.size):
+        word = response[i]
+        if word > END:  # numbers and costs, nearly all there is
+            continue
+        if word == REASONING and trace_from < 0:
+            trace_from = i + 1
+        elif word in (SOLUTION, END):
+            if trace_from >= 0 and trace_to < 0:
+                trace_to = i
+            if word == SOLUTION and plan_from < 0:
+                plan_from = i + 1
+            elif word == END and plan_from >= 0 and plan_to < 0:
+                plan_to = i
+    if trace_to < 0:
+        trace_to = response.size
+    return trace_from, trace_to, plan_from, plan_to
+
+
+@njit(cache=True)
+def _read_events(part, numbers, costs, events):
+    """Fills events with (kind, x, y, g, h); returns the first malformed group of five or −1."""
+    n = part.size // 5
+    for i in range(n):
+        word = part[5 * i]
+        x, y = numbers[part[5 * i + 1]], numbers[part[5 * i + 2]]
+        g, h = costs[part[5 * i + 3]], costs[part[5 * i + 4]]
+        if (word != CREATE_WORD and word != CLOSE_WORD) or (x | y | g | h) < 0:
+            return i
+        event = events[i]
+        event[0] = CLOSE if word == CLOSE_WORD else CREATE
+        event[1], event[2], event[3], event[4] = x, y, g, h
+    return n if part.size > 5 * n else -1
+
+
+@njit(cache=True)
+def _read_steps(part, numbers, steps):
+    """Fills steps with (x, y); returns the first malformed group of three or −1."""
+    n = part.size // 3
+    for i in range(n):
+        x, y = numbers[part[3 * i + 1]], numbers[part[3 * i + 2]]
+        if part[3 * i] != PLAN or (x | y) < 0:
+            return i
+        steps[i, 0], steps[i, 1] = x, y
+    return n if part.size > 3 * n else -1
+
+
+@njit(cache=True)
+def _judge_plan(grid, ends, steps, n):
+    """The first broken rule of a well-formed plan of n > 0 steps, and its step."""
+    rows, cols = grid.shape
+    sx, sy, gx, gy = ends
+    for i in range(n):
+        x, y = steps[i, 0], steps[i, 1]
+        if i == 0 and (x != sx or y != sy):
+            return _WRONG_START, i
+        if x >= cols or y >= rows:
+            return _OFF_GRID, i
+        if not grid[y, x]:
+            return _WALL, i
+        if i > 0 and abs(x - steps[i - 1, 0]) + abs(y - steps[i - 1, 1]) != 1:
+            return _JUMP, i
+    if steps[n - 1, 0] != gx or steps[n - 1, 1] != gy:
+        return _WRONG_END, n - 1
+    return NONE, NONE
+
+
+@njit(cache=True)
+def _judge_trace(grid, ends, events, n):
+    """Replays a well-formed trace of n events.
+
+    `rules.trace_breaks` says the rules; here every cell has one number, ``best``, and the grid a
+    frame of walls, so that neighbours need no bounds check. The open list is that of
+    `astar.search`, which shows in one scan whether a close takes the lowest f, and whether
+    it takes the very entry that A* would: a strict trace whose closes do, and whose
+    creates go up, right, down, left, is A*'s own.
+
+    Returns:
+        error, event, strict error, strict event, exact (0 or 1), g of the goal (−1: not closed).
+    """
+    rows, cols = grid.shape
+    sx, sy, gx, gy = ends
+    width = cols + 2
+    walled, closed, unseen = -1, -2, np.int32(1 << 30)
+    best = np.full((rows + 2) * width, walled, np.int32)  # g in the open list, or one of these
+    for y in range(rows):
+        for x in range(cols):
+            if grid[y, x]:
+                best[(y + 1) * width + x + 1] = unseen
+    entries = np.empty(rows * cols, np.int32)  # the open list, in insertion order
+    totals = np.empty(rows * cols, np.int32)  # f of each entry
+    start, goal = (sy + 1) * width + sx + 1, (gy + 1) * width + gx + 1
+    entries[0], totals[0], best[start] = start, abs(sx - gx) + abs(sy - gy), 0
+    n_open = 1
+    last, last_g = -1, -1  # the cell closed last
+    uncreated = 0  # neighbours it improves and has not created yet
+    last_way = -1  # direction of its last create
+    in_order = True  # every event so far the one that A* would choose
+    strict_error, strict_event = NONE, NONE
+    for i in range(n):
+        x, y, g, h = events[i, 1], events[i, 2], events[i, 3], events[i, 4]
+        # off the grid stands for a corner of the frame: a wall, beside no cell
+        cell = (y + 1) * width + x + 1 if x < cols and y < rows else 0
+        right_h = abs(x - gx) + abs(y - gy)
+        error = NONE
+        if events[i, 0] == CREATE:
+            step = cell - last
+            way = (0 if step == -width else 1 if step == 1 else 2 if step == width
+                   else 3 if step == -1 else -1)
+            if last < 0 or way < 0 or best[cell] < 0:
+                error = _INVALID_NEIGHBOR
+            elif g != last_g + 1 or h != right_h:
+                error = _WRONG_COST
+            elif g >= best[cell]:
+                if strict_error == NONE:
+                    strict_error, strict_event = _NOT_IMPROVING, i
+            else:
+                at = n_open
+                if best[cell] == unseen:
+                    entries[n_open] = cell
+                    n_open += 1
+                else:
+                    at = 0
+                    while entries[at] != cell:
+                        at += 1
+                best[cell], totals[at] = g, g + h
+                uncreated -= 1
+                in_order &= way > last_way
+                last_way = way
+        else:
+            if uncreated and strict_error == NONE:
+                strict_error, strict_event = _MISSING_CREATE, i
+            if best[cell] == closed:
+                error = _ALREADY_CLOSED
+            elif best[cell] < 0 or best[cell] == unseen:
+                error = _NOT_IN_OPEN
+            elif g != best[cell] or h != right_h:
+                error = _WRONG_COST
+            else:
+                at = 0
+                for j in range(1, n_open):
+                    if totals[j] < totals[at]:
+                        at = j
+                if totals[at] < g + h:
+                    error = _NOT_LOWEST_F
+        if error != NONE:
+            if strict_error == NONE:
+                strict_error, strict_event = error, i
+            return error, i, strict_error, strict_event, 0, -1
+        if events[i, 0] == CREATE:
+            continue
+        if entries[at] != cell:
+            in_order = False
+            at = 0
+            while entries[at] != cell:
+                at += 1
+        n_open -= 1
+        for j in range(at, n_open):
+            entries[j], totals[j] = entries[j + 1], totals[j + 1]
+        best[cell] = closed
+        if cell == goal:
+            if i + 1 < n and strict_error == NONE:
+                strict_error, strict_event = _AFTER_GOAL, i + 1
+            exact = in_order and strict_error == NONE
+            return NONE, NONE, strict_error, strict_event, int(exact), g
+        last, last_g, last_way = cell, g, -1
+        uncreated = ((best[cell - width] > g + 1) + (best[cell + 1] > g + 1)
+                     + (best[cell + width] > g + 1) + (best[cell - 1] > g + 1))
+    # where no path exists A* ends like this, with nothing left to open or to close
+    exact = in_order and strict_error == NONE and n_open == 0 and uncreated == 0
+    if strict_error == NONE:
+        strict_error, strict_event = _GOAL_NOT_REACHED, n
+    return _GOAL_NOT_REACHED, n, strict_error, strict_event, int(exact), -1
