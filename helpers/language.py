@@ -2,7 +2,8 @@
 
 An example is one line of words joined by single spaces,
 
-    query start X Y goal X Y {wall X Y}* reasoning {close|create X Y cG cH}* solution {plan X Y}* end
+    query start X Y goal X Y {wall X Y}* reasoning {close|create X Y cG cH}*
+    solution {plan X Y}* end
 
 and falls into three segments: the prompt (``query`` to the last wall), the trace
 (``reasoning`` and its events) and the plan (``solution`` to ``end``). The vocabulary
@@ -21,7 +22,8 @@ from helpers.astar import CLOSE, KINDS, Event, search
 from helpers.maze import Maze, Mazes
 
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
-WORDS = ("query", "start", "goal", "wall", "reasoning", "create", "close", "solution", "plan", "end")
+WORDS = ("query", "start", "goal", "wall", "reasoning", "create", "close", "solution", "plan",
+         "end")
 PAD = 0
 QUERY, START, GOAL, WALL, REASONING, CREATE_WORD, CLOSE_WORD, SOLUTION, PLAN, END = range(4, 14)
 FIRST_COORDINATE = 14
@@ -208,7 +210,7 @@ def _write_text(tokens, spans, letters, lengths, out):
     return n
 
 
-def read_jsonl_text(line: str) -> str:
+def read_jsonl_text(line: str | bytes) -> str:
     """The text of one JSONL line.
 
     Raises:
@@ -216,7 +218,7 @@ def read_jsonl_text(line: str) -> str:
     """
     try:
         text = json.loads(line)["text"]
-    except (json.JSONDecodeError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         text = None
     if not isinstance(text, str):
         raise ValueError('got no JSON object with a string under "text"')

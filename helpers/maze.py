@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 
 FREE, WALL = 1, 0
-SMALLEST_SIDE = 3
+SMALLEST_SIDE, LARGEST_SIDE = 3, 180  # with 180 every token still has an id below 2^16
 SPLITS = ("train", "test")
 SAMPLINGS = ("paper", "indexed")
 ATTEMPTS = 1000  # redraws after which a generator is said to have no room for start and goal
@@ -536,10 +536,7 @@ class Sampler:
         check_choice("generator", generator, GENERATORS)
         check_choice("split", split, SPLITS)
         check_choice("sampling", sampling, SAMPLINGS)
-        for name, side in (("rows", rows), ("cols", cols)):
-            if not SMALLEST_SIDE <= side <= 180:
-                raise MazeError(f"{name}: got {side}, takes a whole number from "
-                                f"{SMALLEST_SIDE} to 180")
+        check_size(rows, cols)
         if seed < 0:
             raise MazeError(f"seed: got {seed}, takes a whole number from 0 up")
         self.generator, self.rows, self.cols = generator, rows, cols
@@ -590,12 +587,20 @@ def check_choice(name: str, value, choices) -> None:
         raise MazeError(f"{name}: got {value!r}, takes one of {', '.join(choices)}")
 
 
+def check_size(rows: int, cols: int) -> None:
+    """Raises MazeError unless both sides are within bounds."""
+    for name, side in (("rows", rows), ("cols", cols)):
+        if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+            raise MazeError(f"{name}: got {side}, takes a whole number from "
+                            f"{SMALLEST_SIDE} to {LARGEST_SIDE}")
+
+
 def _parameters(generator: str, given: dict[str, float]) -> list[float]:
     known = GENERATORS[generator]
     for name in given:
         if name not in known:
-            raise MazeError(f"param {name}: {generator} takes "
-                            f"{', '.join(known) or 'no parameters'}")
+            raise MazeError(f"param {name}: got an unknown parameter, {generator} takes "
+                            f"{', '.join(known) or 'none'}")
     values = []
     for name, (default, low, high, integer) in known.items():
         value = given.get(name, default)

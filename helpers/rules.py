@@ -10,7 +10,9 @@ they expected; `helpers.validator` has the same rules as a fast kernel, and the 
 the two together.
 """
 
+import math
 import re
+import reprlib
 from collections.abc import Iterator
 from itertools import takewhile
 from typing import NamedTuple
@@ -70,11 +72,14 @@ def read_example(text: str, rows: int, cols: int) -> tuple[Maze, str]:
     """
     words = text.split()
 
+    def shown(some: list[str]) -> str:
+        return reprlib.repr(" ".join(some)) if some else "nothing"  # however long they are
+
     def cell(at: int, what: str) -> tuple[int, int]:
         digits = words[at:at + 2]
         if len(digits) < 2 or not all(map(is_decimal, digits)):
-            raise PromptError(f"prompt: got {' '.join(digits) or 'nothing'!r} after {what}, "
-                              "takes two decimal numbers")
+            raise PromptError(f"prompt: got {shown(digits)} after {what}, takes two decimal "
+                              "numbers")
         x, y = map(number, digits)
         if x >= cols or y >= rows:
             raise PromptError(f"prompt: {what} {x} {y} lies off the grid of {rows} rows and "
@@ -83,8 +88,8 @@ def read_example(text: str, rows: int, cols: int) -> tuple[Maze, str]:
 
     def expect(word: str, at: int) -> None:
         if words[at:at + 1] != [word]:
-            raise PromptError(f"prompt: got {' '.join(words[at:at + 1]) or 'nothing'!r} as word "
-                              f"{at}, takes {word!r}")
+            raise PromptError(f"prompt: got {shown(words[at:at + 1])} as word {at + 1}, takes "
+                              f"{word!r}")
 
     expect("query", 0)
     expect("start", 1)
@@ -103,10 +108,10 @@ def read_example(text: str, rows: int, cols: int) -> tuple[Maze, str]:
     response = words[at:]
     if "reasoning" in response or "solution" in response:
         if response[0] not in ("reasoning", "solution"):
-            raise PromptError(f"prompt: got {response[0]!r} after the walls, takes 'reasoning' "
-                              "or 'solution'")
+            raise PromptError(f"prompt: got {shown(response[:1])} after the walls, takes "
+                              "'reasoning' or 'solution'")
     elif leftover := {"query", "start", "goal", "wall"}.intersection(response):
-        raise PromptError(f"prompt: got {min(leftover)!r} after the walls")
+        raise PromptError(f"prompt: got {min(leftover)!r} after the walls, takes a response")
     return Maze(grid, start, goal), " ".join(response)
 
 
@@ -243,7 +248,7 @@ def trace_breaks(maze: Maze, words: list[str]) -> Iterator[Break]:
                 yield broken(at, "wrong_cost", str(Event(kind, x, y, closed[last] + 1,
                                                          _manhattan(cell, maze.goal))))
                 return
-            if g >= open_list.get(cell, np.inf):
+            if g >= open_list.get(cell, math.inf):
                 yield broken(at, "not_improving", f"g below c{open_list[cell]}, at which the cell "
                                                   "is open already", strict=True)
             else:
@@ -252,7 +257,7 @@ def trace_breaks(maze: Maze, words: list[str]) -> Iterator[Break]:
         missing = [] if last is None else [
             near for near in _neighbours(last)
             if _free(maze, near) and near not in closed
-            and closed[last] + 1 < open_list.get(near, np.inf)]
+            and closed[last] + 1 < open_list.get(near, math.inf)]
         if missing:
             yield broken(at, "missing_create",
                          f"a create of {' and '.join(map(_name, missing))} first", strict=True)
