@@ -104,11 +104,17 @@ def judge_ids(mazes: Mazes, tokens: np.ndarray, spans: np.ndarray, opening: int 
           trace_valid, trace_strict, trace_exact (bool), trace_error, trace_strict_error (str
           or None), trace_event, trace_strict_event (int, −1 for none), trace_events (events
           written).
+
+    Raises:
+        ValueError: not one response for each maze, or an id outside the vocabulary.
     """
     tables = _tables(*mazes.grids.shape[1:])
-    rows = np.empty((len(spans), len(_ROW)), np.int32)
-    _judge_many(*mazes, tokens, spans, opening, tables.numbers, tables.costs, rows)
-    row = dict(zip(_ROW, rows.T, strict=True))
+    if len(spans) != len(mazes.grids):
+        raise ValueError(f"spans: got {len(spans)}, takes one for each of {len(mazes.grids)} mazes")
+    if tokens.size and tokens.max() >= len(tables.numbers):
+        raise ValueError(f"tokens: got {tokens.max()}, takes ids of the vocabulary")
+    row = np.empty(len(spans), _ROW)
+    _judge_many(*mazes, tokens, spans, opening, tables.numbers, tables.costs, row)
     has_trace = row["has_trace"] == 1
     plan_names, trace_names = (np.array([*names, None], object)  # NONE = −1 picks the None
                                for names in (PLAN_ERRORS, TRACE_ERRORS))
@@ -184,13 +190,14 @@ NONE = -1
  _WRONG_END) = range(len(PLAN_ERRORS))
 (_PARSE, _INVALID_NEIGHBOR, _WRONG_COST, _ALREADY_CLOSED, _NOT_IN_OPEN, _NOT_LOWEST_F,
  _GOAL_NOT_REACHED, _MISSING_CREATE, _NOT_IMPROVING, _AFTER_GOAL) = range(len(TRACE_ERRORS))
-_ROW = ("plan_error", "plan_step", "plan_length", "plan_optimal", "has_trace", "trace_error",
-        "trace_event", "trace_strict_error", "trace_strict_event", "trace_exact", "trace_events")
+_ROW = np.dtype([(name, np.int32) for name in (
+    "plan_error", "plan_step", "plan_length", "plan_optimal", "has_trace", "trace_error",
+    "trace_event", "trace_strict_error", "trace_strict_event", "trace_exact", "trace_events")])
 
 
 @njit(cache=True)
 def _judge_many(grids, starts, goals, tokens, spans, opening, numbers, costs, out):
-    """Fills ``out`` (int32 [n, len(_ROW)]); the other arguments as in `judge_ids`."""
+    """Fills ``out`` (`_ROW` [n]); the other arguments as in `judge_ids`."""
     longest = 0
     for i in range(spans.shape[0]):
         longest = max(longest, spans[i, 1] - spans[i, 0])
@@ -202,43 +209,42 @@ def _judge_many(grids, starts, goals, tokens, spans, opening, numbers, costs, ou
                 np.int64(goals[i, 0]), np.int64(goals[i, 1]))
         trace_from, trace_to, plan_from, plan_to = _sections(response, opening)
         row = out[i]
-        row[:] = NONE
-        row[4] = trace_from >= 0
-        row[9] = 0
-        goal_g = -1
+
+        row.has_trace, row.trace_events, row.trace_exact, goal_g = 0, 0, 0, -1
+        row.trace_error = row.trace_event = row.trace_strict_error = row.trace_strict_event = NONE
         if trace_from >= 0:
             part = response[trace_from:trace_to]
-            row[10] = part.size // 5
+            row.has_trace, row.trace_events = 1, part.size // 5
             malformed = _read_events(part, numbers, costs, events)
             if malformed >= 0:
-                row[5], row[6], row[7], row[8] = _PARSE, malformed, _PARSE, malformed
+                row.trace_error, row.trace_event = _PARSE, malformed
+                row.trace_strict_error, row.trace_strict_event = _PARSE, malformed
             else:
-                row[5], row[6], row[7], row[8], row[9], goal_g = _judge_trace(
-                    grids[i], ends, events, part.size // 5)
-        row[3] = 0
+                (row.trace_error, row.trace_event, row.trace_strict_error, row.trace_strict_event,
+                 row.trace_exact, goal_g) = _judge_trace(grids[i], ends, events, part.size // 5)
+
+        row.plan_error, row.plan_step, row.plan_length, row.plan_optimal = _MISSING, NONE, 0, 0
         if plan_from < 0:
-            row[0], row[2] = _MISSING, 0
             continue
         ended = plan_to >= 0
         part = response[plan_from:plan_to] if ended else response[plan_from:]
-        n = part.size // 3
-        row[2] = n
+        row.plan_length = part.size // 3
         malformed = _read_steps(part, numbers, steps)
         if malformed >= 0:
-            row[0], row[1] = _PLAN_PARSE, malformed
+            row.plan_error, row.plan_step = _PLAN_PARSE, malformed
         elif not ended:
-            row[0], row[1] = _UNTERMINATED, n
-        elif n == 0:
-            row[0] = _EMPTY
+            row.plan_error, row.plan_step = _UNTERMINATED, row.plan_length
+        elif row.plan_length == 0:
+            row.plan_error = _EMPTY
         else:
-            row[0], row[1] = _judge_plan(grids[i], ends, steps, n)
-        if row[0] == NONE:
-            if row[9] == 1:  # A* itself has closed the goal at the shortest distance
+            row.plan_error, row.plan_step = _judge_plan(grids[i], ends, steps, row.plan_length)
+        if row.plan_error == NONE:
+            if row.trace_exact:  # A* itself has closed the goal, at the shortest distance
                 shortest = goal_g
             else:
                 cols = grids.shape[2]
                 shortest = distance(grids[i], ends[0] + cols * ends[1], ends[2] + cols * ends[3])
-            row[3] = n - 1 == shortest
+            row.plan_optimal = row.plan_length - 1 == shortest
 
 
 @njit(cache=True)
