@@ -1,0 +1,377 @@
+"""The transformer: a Qwen2.5 decoder in plain torch, from a toy to the paper's size.
+
+RMSNorm before each half of a block, rotary positions, grouped key/value heads, SwiGLU,
+bias on q/k/v only, tied embeddings. Query, key and value projections are one matrix, so
+are the two halves of the SwiGLU's input.
+
+Two choices are unusual. A batch is *packed*: all examples stand one after the other in
+one row of tokens, without padding, so every matrix product works on real tokens only.
+Just the attention sees examples as rows; they are laid out for it in a few groups of
+similar length (`Packing`). And the weights of a trained model can answer step by step
+with a key/value cache (`Cache`), which `helpers.decoding` drives.
+
+Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/value
+heads, D head width, C model width.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model; the defaults are the paper's (Qwen2.5-0.5B) but for the vocabulary."""
+
+    vocabulary: int  # number of tokens
+    context: int = 32768  # longest sequence, in tokens
+    width: int = 896  # size of the residual stream
+    layers: int = 24
+    heads: int = 14  # query heads
+    kv_heads: int = 2  # key/value heads, a divisor of heads
+    mlp_width: int = 4864
+    rope_theta: float = 1e6  # base of the rotary wavelengths
+    norm_eps: float = 1e-6
+    init_std: float = 0.02
+
+    def __post_init__(self):
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width: got {self.width}, takes a multiple of twice the heads "
+                             f"({2 * self.heads})")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: got {self.kv_heads}, takes a divisor of heads "
+                             f"({self.heads})")
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+
+# ── packing ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the N tokens of a packed batch lie in attention's rows.
+
+    Rows are sorted by length and cut into groups; a group of b rows is laid out b × t, t
+    the longest row's length, rounded up so that at least one place in it stays empty.
+    Empty places point at the last token of the packed batch, which belongs to no example.
+    """
+
+    positions: Tensor  # int64 [N], place in its own example
+    places: Tensor  # int64 [P], for each place of all groups the token that stands there
+    tokens_at: Tensor  # int64 [N], the inverse: for each token its place
+    shapes: list[tuple[int, int]]  # (b, t) of each group; P is the sum of b·t
+
+    def to(self, device) -> "Packing":
+        return Packing(self.positions.to(device), self.places.to(device),
+                       self.tokens_at.to(device), self.shapes)
+
+
+def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
+         row_multiple: int = 32) -> Packing:
+    """The packing of examples with these lengths (int ``[B]``, in batch order).
+
+    Args:
+        groups: into how many groups of similar length attention splits the batch.
+        token_multiple: N is rounded up to a multiple of this, to keep shapes few.
+        row_multiple: the same for the length of a group's rows.
+    """
+    lengths = np.asarray(lengths, np.int64)
+    ends = np.cumsum(lengths)
+    total = _round_up(int(ends[-1]) + 1, token_multiple)
+    positions = np.zeros(total, np.int64)
+    for end, length in zip(ends, lengths, strict=True):
+        positions[end - length:end] = np.arange(length)
+    tokens_at = np.zeros(total, np.int64)
+    places, shapes, base = [], [], 0
+    for rows in np.array_split(np.argsort(lengths, kind="stable"), min(groups, len(lengths))):
+        longest = _round_up(int(lengths[rows].max()) + 1, row_multiple)
+        group = np.full((len(rows), longest), total - 1)
+        for row, example in enumerate(rows):
+            length, end = lengths[example], ends[example]
+            group[row, :length] = np.arange(end - length, end)
+            tokens_at[end - length:end] = base + row * longest + np.arange(length)
+        places.append(group.ravel())
+        shapes.append(group.shape)
+        base += group.size
+    # tokens of no example read from an empty place, whose gradient is zero
+    tokens_at[ends[-1]:] = base - 1
+    return Packing(torch.from_numpy(positions), torch.from_numpy(np.concatenate(places)),
+                   torch.from_numpy(tokens_at), shapes)
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+class _Rearrange(torch.autograd.Function):
+    """``x[index]``, with ``inverse`` known: the gradient is a gather too, not a scatter."""
+
+    @staticmethod
+    def forward(ctx, x, index, inverse):
+        ctx.save_for_backward(inverse)
+        return x[index]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (inverse,) = ctx.saved_tensors
+        return gradient[inverse], None, None
+
+
+# ── the decoder ─────────────────────────────────────────────────────────────────────────
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.float()
+        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
+        return (self.weight * y).to(x.dtype)
+
+
+class Rotary(nn.Module):
+    """Rotary position embedding (Su et al. 2021), halves rotated against each other as in Qwen2."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        exponents = torch.arange(0, config.head_width, 2) / config.head_width
+        angles = torch.outer(torch.arange(config.context).float(), config.rope_theta ** -exponents)
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """int64 [N] → cos and sin, each float32 [N, 1, D/2]."""
+        return self.cos[positions, None], self.sin[positions, None]
+
+
+def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    """Turns heads [N, heads, D] by the angles of their positions."""
+    cos, sin = rope
+    a, b = x.float().chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of each position to itself and those before it.
+
+    Args:
+        q: [B, H, T, D]. k, v: [B, K, T, D].
+
+    Returns:
+        [B, H, T, D].
+    """
+    if k.shape[1] != q.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+    t = q.shape[2]
+    if q.is_cuda or t > 1024:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    # written out, short rows are faster on a CPU than through the fused kernel, whose
+    # backward pass is not vectorised for bfloat16
+    scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
+    mask = torch.ones(t, t, dtype=torch.bool, device=q.device).tril()
+    return scores.masked_fill(~mask, float("-inf")).softmax(-1).to(v.dtype) @ v
+
+
+class Attention(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_width = config.heads, config.kv_heads, config.head_width
+        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_width)
+        self.out = nn.Linear(config.heads * config.head_width, config.width, bias=False)
+
+    def project(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+        """[N, C] → queries, keys (both rotated) and values, [N, H + 2K, D]."""
+        qkv = self.qkv(x).view(x.shape[0], -1, self.head_width)
+        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], 1)
+        return torch.cat([rotate(qk, rope), v], 1)
+
+    def attend(self, qkv: Tensor, packing: Packing) -> Tensor:
+        """What `project` gave → [N, C], each example attending to itself."""
+        placed = _Rearrange.apply(qkv, packing.places, packing.tokens_at)
+        groups, base = [], 0
+        for b, t in packing.shapes:
+            rows = placed[base:base + b * t].view(b, t, -1, self.head_width).transpose(1, 2)
+            y = causal_attention(*rows.split([self.heads, self.kv_heads, self.kv_heads], 1))
+            groups.append(y.transpose(1, 2).reshape(b * t, -1))
+            base += b * t
+        return self.out(_Rearrange.apply(torch.cat(groups), packing.tokens_at, packing.places))
+
+    def step(self, x: Tensor, rope: tuple[Tensor, Tensor], keys: Tensor, values: Tensor,
+             lengths: Tensor, visible: Tensor) -> Tensor:
+        """One new token a row, against a cache that it extends.
+
+        Args:
+            x: [B, C]. keys, values: [B, K, T, D], written at ``lengths``.
+            lengths: int64 [B], tokens each row already has.
+            visible: bool [B, 1, 1, T], which cached positions a row may see, its own included.
+
+        Returns:
+            [B, C].
+        """
+        b = x.shape[0]
+        q, k, v = self.project(x, rope).split([self.heads, self.kv_heads, self.kv_heads], 1)
+        rows = torch.arange(b, device=x.device)
+        keys[rows, :, lengths] = k.to(keys.dtype)
+        values[rows, :, lengths] = v.to(values.dtype)
+        q = q.view(b, self.kv_heads, -1, self.head_width).to(keys.dtype)  # [B, K, H/K, D]
+        scores = (q @ keys.mT).float() * self.head_width**-0.5
+        y = scores.masked_fill(~visible, float("-inf")).softmax(-1).to(values.dtype) @ values
+        return self.out(y.reshape(b, -1))
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.attention_norm = RMSNorm(config.width, config.norm_eps)
+        self.attention = Attention(config)
+        self.mlp_norm = RMSNorm(config.width, config.norm_eps)
+        self.gate_up = nn.Linear(config.width, 2 * config.mlp_width, bias=False)
+        self.down = nn.Linear(config.mlp_width, config.width, bias=False)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, -1)
+        return self.down(F.silu(gate) * up)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], packing: Packing) -> Tensor:
+        qkv = self.attention.project(self.attention_norm(x), rope)
+        x = x + self.attention.attend(qkv, packing)
+        return x + self.mlp(x)
+
+
+class Transformer(nn.Module):
+    """The decoder; weights drawn from ``seed``, the same for every condition."""
+
+    def __init__(self, config: ModelConfig, seed: int = 0):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width, config.norm_eps)
+        self.rotary = Rotary(config)
+        generator = torch.Generator().manual_seed(seed)
+        for name, weight in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(weight)
+            elif weight.dim() == 2:
+                nn.init.normal_(weight, std=config.init_std, generator=generator)
+
+    def parameter_count(self) -> int:
+        return sum(weight.numel() for weight in self.parameters())
+
+    def hidden(self, tokens: Tensor, packing: Packing) -> Tensor:
+        """int64 [N] packed tokens → [N, C], before the output layer."""
+        rope = self.rotary(packing.positions)
+        x = self.embedding(tokens)
+        for block in self.blocks:
+            x = block(x, rope, packing)
+        return self.norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[…, C] → […, vocabulary], through the tied embedding."""
+        return F.linear(hidden, self.embedding.weight)
+
+    def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
+        """int64 [N] packed tokens → logits [N, vocabulary]."""
+        return self.logits(self.hidden(tokens, packing))
+
+    def loss(self, tokens: Tensor, packing: Packing, learn: Tensor, targets: Tensor,
+             weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted cross entropy of the tokens that are learnt.
+
+        Args:
+            tokens: int64 [N]. learn: int64 [M], after which tokens a prediction counts.
+            targets: int64 [M], the tokens that follow them. weights: float32 [M].
+
+        Returns:
+            The weighted sum, a scalar, and the cross entropy of each target, [M], in nats.
+        """
+        logits = self.logits(self.hidden(tokens, packing)[learn]).float()
+        each = F.cross_entropy(logits, targets, reduction="none")
+        return (each * weights).sum(), each.detach()
+
+
+# ── decoding with a cache ───────────────────────────────────────────────────────────────
+
+
+class Cache:
+    """Keys and values of B rows, allocated once for the longest answer.
+
+    ``keys`` and ``values`` are [layers, B, K, T, D]; ``lengths`` int64 [B] counts the tokens
+    each row has, read from the same cache by `step`.
+    """
+
+    def __init__(self, config: ModelConfig, rows: int, longest: int, dtype, device):
+        shape = (config.layers, rows, config.kv_heads, longest, config.head_width)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows but these (int64 [b], ascending), moving them to the front in place."""
+        for row, source in enumerate(rows.tolist()):
+            if row != source:
+                length = int(self.lengths[source])
+                self.keys[:, row, :, :length] = self.keys[:, source, :, :length]
+                self.values[:, row, :, :length] = self.values[:, source, :, :length]
+        n = len(rows)
+        self.keys, self.values = self.keys[:, :n], self.values[:, :n]
+        self.lengths = self.lengths[rows]
+
+
+@torch.no_grad()
+def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray]) -> Tensor:
+    """Reads whole prompts into an empty cache.
+
+    Args:
+        prompts: B arrays of token ids.
+
+    Returns:
+        Logits after the last token of each prompt, [B, vocabulary].
+    """
+    device = cache.lengths.device
+    lengths = np.array([len(prompt) for prompt in prompts])
+    packing = pack(lengths, groups=1).to(device)
+    tokens = np.zeros(len(packing.positions), np.int64)
+    tokens[:lengths.sum()] = np.concatenate(prompts)
+    rope = model.rotary(packing.positions)
+    x = model.embedding(torch.from_numpy(tokens).to(device))
+    ends = torch.from_numpy(np.cumsum(lengths)).to(device)
+    rows = torch.repeat_interleave(torch.arange(len(prompts)), torch.from_numpy(lengths)).to(device)
+    places = packing.positions[:len(rows)]
+    for layer, block in enumerate(model.blocks):
+        attention = block.attention
+        qkv = attention.project(block.attention_norm(x), rope)
+        _, k, v = qkv[:len(rows)].split(
+            [attention.heads, attention.kv_heads, attention.kv_heads], 1)
+        cache.keys[layer][rows, :, places] = k.to(cache.keys.dtype)
+        cache.values[layer][rows, :, places] = v.to(cache.values.dtype)
+        x = x + attention.attend(qkv, packing)
+        x = x + block.mlp(x)
+    cache.lengths.copy_(torch.from_numpy(lengths))
+    return model.logits(model.norm(x[ends - 1]))
+
+
+@torch.no_grad()
+def step(model: Transformer, cache: Cache, tokens: Tensor) -> Tensor:
+    """Appends one token to each row (int64 [B]) and returns the logits after it, [B, vocabulary]."""
+    rope = model.rotary(cache.lengths)
+    longest = int(cache.lengths.max()) + 1
+    seen = torch.arange(longest, device=tokens.device)
+    visible = (seen <= cache.lengths[:, None])[:, None, None]
+    x = model.embedding(tokens)
+    for layer, block in enumerate(model.blocks):
+        x = x + block.attention.step(block.attention_norm(x), rope,
+                                     cache.keys[layer][:, :, :longest],
+                                     cache.values[layer][:, :, :longest], cache.lengths, visible)
+        x = x + block.mlp(x)
+    cache.lengths += 1
+    return model.logits(model.norm(x))

@@ -1,0 +1,299 @@
+"""One training run: the same settings for every condition, resumable to the bit.
+
+Nothing random happens while training but for the order of the examples, and that follows
+from the seed and the step. A checkpoint is therefore weights, optimiser state and a step
+count; a run killed at any step and started again ends in the same weights, bit for bit,
+on the same machine.
+"""
+
+import json
+import shutil
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from helpers.corpus import Batch, Corpus, batch_indices, make_batch
+from helpers.files import atomic
+from helpers.model import ModelConfig, Transformer, pack
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; the same for all conditions."""
+
+    batch_size: int = 32  # examples a step
+    epochs: int = 1  # passes over the corpus
+    learning_rate: float = 0.02  # of Muon, for the matrices inside the blocks
+    adam_learning_rate: float = 0.002  # of AdamW, for embedding, norms and biases
+    weight_decay: float = 0.0  # of the matrices
+    warmup_steps: int = 200  # linear from 0
+    decay_fraction: float = 0.5  # share of the steps, at the end, over which the rate falls to 0
+    clip_norm: float = 1.0  # largest gradient norm
+    plan_weight: float = 1.0  # loss weight of a plan token; a trace token has 1
+    validations: int = 8  # points of the run at which plans for held-out mazes are judged
+    checkpoint_every: int = 500  # steps
+    log_every: int = 20  # steps
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names it and the cause."""
+
+
+class Trainer:
+    """Trains one model under one condition, in a folder of its own.
+
+    The folder gets ``metrics.jsonl`` (a line every few steps, and one each validation) and
+    ``checkpoint.safetensors`` (the latest state).
+
+    Args:
+        corpus: the training examples.
+        condition: a name of `corpus.CONDITIONS`.
+        model, training: the settings.
+        seed: of weights and order.
+        folder: where the run lives.
+        validate: called with the model at the validation points, returns numbers to log.
+        device: ``cpu`` or ``cuda``.
+        compiled: whether to use torch.compile; by default wherever it can work.
+    """
+
+    def __init__(self, corpus: Corpus, condition: str, model: ModelConfig,
+                 training: TrainingConfig, *, seed: int, folder: str | Path,
+                 validate: Callable[[Transformer], dict] | None = None,
+                 device: str = "cpu", compiled: bool | None = None):
+        if model.vocabulary != corpus.vocabulary.size:
+            raise CheckpointError(f"model: has {model.vocabulary} tokens, the corpus of a "
+                                  f"{corpus.recipe.rows}x{corpus.recipe.cols} grid "
+                                  f"{corpus.vocabulary.size}; takes a corpus of its own scale")
+        self.corpus, self.condition, self.settings = corpus, condition, training
+        self.seed, self.folder, self.validate = seed, Path(folder), validate
+        self.device = torch.device(device)
+        self.model = Transformer(model, seed).to(self.device)
+        self.optimizers = make_optimizers(self.model, training)
+        self.steps = training.epochs * (len(corpus) // training.batch_size)
+        if not self.steps:
+            raise ValueError(f"batch_size: got {training.batch_size}, takes at most the "
+                             f"{len(corpus)} examples of the corpus")
+        self.step = self.tokens = self.response_tokens = 0
+        self.seconds = 0.0
+        compiled = can_compile() if compiled is None else compiled
+        self._loss = torch.compile(self.model.loss, dynamic=True) if compiled else self.model.loss
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = self.folder / "checkpoint.safetensors"
+        self.metrics = self.folder / "metrics.jsonl"
+
+    def run(self, stop_after: int | None = None) -> Transformer:
+        """Trains to the end, or for ``stop_after`` more steps, from the last checkpoint on."""
+        if self.step == 0:
+            self.metrics.touch()
+            if self.checkpoint.exists():
+                self.resume()
+            else:
+                self.metrics.write_text("")
+        last = self.steps if stop_after is None else min(self.steps, self.step + stop_after)
+        order = islice(batch_indices(len(self.corpus), self.settings.batch_size,
+                                     self.settings.epochs, self.seed), self.step, last)
+        marks = self._validation_steps()
+        began = time.perf_counter() - self.seconds
+        with tqdm(total=self.steps, initial=self.step, unit="step", desc=self.condition,
+                  mininterval=1, disable=None) as bar:
+            for indices in order:
+                row = self._train_step(make_batch(self.corpus, self.condition, indices))
+                self.seconds = time.perf_counter() - began
+                bar.update()
+                if self.step % self.settings.log_every == 0 or self.step in (1, self.steps):
+                    bar.set_postfix(plan=f"{row['plan_loss']:.3f}", refresh=False)
+                    self._log(row)
+                if self.step in marks and self.validate:
+                    self._log({"validation": self.validate(self.model)})
+                if self.step % self.settings.checkpoint_every == 0 or self.step == last:
+                    self.save()
+        return self.model
+
+    def _train_step(self, batch: Batch) -> dict:
+        for optimizer, peak in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate(self.step, self.steps, self.settings)
+        tensors = to_tensors(batch, self.settings.plan_weight, self.device)
+        with autocast(self.device):
+            loss, each = self._loss(*tensors)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        for optimizer, _ in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        self.tokens += len(batch.tokens)
+        self.response_tokens += len(batch.targets)
+        if self.step % self.settings.log_every and self.step not in (1, self.steps):
+            return {}
+        each = each.float().cpu().numpy()
+        trace = each[~batch.in_plan]
+        return {"loss": float(loss.detach()), "plan_loss": float(each[batch.in_plan].mean()),
+                "trace_loss": float(trace.mean()) if len(trace) else None,
+                "gradient_norm": float(norm)}
+
+    def _validation_steps(self) -> set[int]:
+        points = self.settings.validations
+        return {round(self.steps * (i + 1) / points) for i in range(points)}
+
+    def _log(self, row: dict) -> None:
+        place = {"step": self.step, "examples": self.step * self.settings.batch_size,
+                 "tokens": self.tokens, "response_tokens": self.response_tokens,
+                 "seconds": round(self.seconds, 2)}
+        with open(self.metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps(place | row) + "\n")
+
+    # ── checkpoints ──
+
+    def _identity(self) -> dict:
+        """What must agree between a checkpoint and the run that goes on from it."""
+        return {"condition": self.condition, "seed": self.seed,
+                "model": asdict(self.model.config), "training": asdict(self.settings),
+                "corpus": {"examples": len(self.corpus), **asdict(self.corpus.recipe)}}
+
+    def save(self) -> None:
+        """Writes weights, optimiser state and counters, whole or not at all."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for i, (optimizer, _) in enumerate(self.optimizers):
+            for j, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{i}.{j}.{name}": torch.as_tensor(value)
+                            for name, value in state.items()}
+        metadata = {"identity": json.dumps(self._identity()),
+                    "counters": json.dumps([self.step, self.tokens, self.response_tokens,
+                                            self.seconds])}
+        with atomic(self.checkpoint) as temporary:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+                      temporary, metadata)
+
+    def resume(self) -> None:
+        """Goes back to the state of the checkpoint.
+
+        Raises:
+            CheckpointError: it is unreadable, or belongs to a run with other settings.
+        """
+        metadata, tensors = read_checkpoint(self.checkpoint)
+        theirs, ours = metadata["identity"], json.loads(json.dumps(self._identity()))
+        for name, value in ours.items():
+            if theirs.get(name) != value:
+                raise CheckpointError(f"checkpoint {self.checkpoint}: was written with {name} "
+                                      f"{theirs.get(name)}, this run has {value}; takes the same, "
+                                      "or another folder")
+        self.model.load_state_dict(_under("model.", tensors))
+        for i, (optimizer, _) in enumerate(self.optimizers):
+            state: dict[int, dict] = {}
+            for name, value in _under(f"optimizer.{i}.", tensors).items():
+                index, key = name.split(".", 1)
+                state.setdefault(int(index), {})[key] = value
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        self.step, self.tokens, self.response_tokens, self.seconds = metadata["counters"]
+        lines = [line for line in self.metrics.read_text().splitlines()
+                 if json.loads(line)["step"] <= self.step]
+        with atomic(self.metrics, "w") as file:
+            file.writelines(line + "\n" for line in lines)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Metadata (``identity``, ``counters``) and tensors of a checkpoint.
+
+    Raises:
+        CheckpointError: no file, or a truncated or foreign one.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata["identity"], metadata["counters"]
+    except FileNotFoundError:
+        raise CheckpointError(f"checkpoint {path}: there is no such file") from None
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"checkpoint {path}: unreadable or truncated ({error})") from None
+    return metadata, tensors
+
+
+def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cpu") -> Transformer:
+    """The model of a checkpoint.
+
+    Args:
+        corpus: what it is to be used on, checked to be of its scale.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, or the corpus has another grid size.
+    """
+    metadata, tensors = read_checkpoint(path)
+    trained_on = metadata["identity"]["corpus"]
+    if corpus is not None:
+        theirs, ours = ((r["rows"], r["cols"]) for r in (trained_on, asdict(corpus.recipe)))
+        if theirs != ours:
+            raise CheckpointError(f"corpus: got a {ours[0]}x{ours[1]} grid, checkpoint {path} takes "
+                                  f"{theirs[0]}x{theirs[1]}")
+    model = Transformer(ModelConfig(**metadata["identity"]["model"]))
+    model.load_state_dict(_under("model.", tensors))
+    return model.to(device)
+
+
+def _under(prefix: str, tensors: dict) -> dict:
+    return {name[len(prefix):]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+# ── the pieces of a step ────────────────────────────────────────────────────────────────
+
+
+def make_optimizers(model: Transformer, settings: TrainingConfig) -> list[tuple]:
+    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for the rest.
+
+    Returns:
+        Pairs of optimiser and peak learning rate.
+    """
+    inside = [p for name, p in model.named_parameters() if p.dim() == 2 and "embedding" not in name]
+    rest = [p for name, p in model.named_parameters() if p.dim() != 2 or "embedding" in name]
+    return [(torch.optim.Muon(inside, weight_decay=settings.weight_decay, momentum=0.95),
+             settings.learning_rate),
+            (torch.optim.AdamW(rest, weight_decay=0.0, betas=(0.9, 0.95), fused=True),
+             settings.adam_learning_rate)]
+
+
+def rate(step: int, steps: int, settings: TrainingConfig) -> float:
+    """Share of the peak learning rate at a step: linear warm-up, constant, linear decay to 0."""
+    warmup = (step + 1) / max(1, min(settings.warmup_steps, steps // 4))
+    decay = (steps - step) / max(1, steps * settings.decay_fraction)
+    return min(1.0, warmup, decay)
+
+
+def to_tensors(batch: Batch, plan_weight: float, device: torch.device) -> tuple:
+    """The arguments of `Transformer.loss`; weights sum to 1."""
+    packing = pack(batch.lengths)
+    tokens = np.zeros(len(packing.positions), np.int64)
+    tokens[:len(batch.tokens)] = batch.tokens
+    weights = np.where(batch.in_plan, plan_weight, 1.0).astype(np.float32)
+    return (torch.from_numpy(tokens).to(device), packing.to(device),
+            *(torch.from_numpy(array).to(device)
+              for array in (batch.learn, batch.targets, weights / weights.sum())))
+
+
+def autocast(device: torch.device):
+    """bfloat16 matrix products where the hardware has them, float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    features = torch.cpu.get_capabilities()
+    if features.get("avx512_bf16") or features.get("amx_bf16"):
+        return torch.autocast("cpu", torch.bfloat16)
+    return nullcontext()
+
+
+def can_compile() -> bool:
+    """Whether torch.compile finds what it needs on a CPU: a C++ compiler and Python's headers."""
+    headers = Path(sysconfig.get_paths()["include"], "Python.h").exists()
+    return headers and sys.platform != "win32" and any(map(shutil.which, ("g++", "clang++")))
+
+
