@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from helpers.files import atomic
 from helpers.language import REASONING, SOLUTION, Vocabulary, encode_mazes
-from helpers.maze import Mazes, MazeError, Sampler, check_choice
+from helpers.maze import MazeError, Mazes, Sampler, check_choice
 
 PROMPT, TRACE, PLAN = range(3)  # segments of an example, in the order of `Corpus.bounds`
 FORMAT = "1"
@@ -91,10 +91,10 @@ class Corpus:
     def save(self, path: str | Path) -> None:
         """Writes the corpus, under a temporary name first: nothing is ever half-written."""
         arrays = self._arrays()
-        metadata = {"format": FORMAT, "recipe": json.dumps(self.recipe.__dict__),
-                    "removed": str(self.removed), "sha256": _digest(arrays)}
-        with atomic(path) as temporary:
-            save_file(arrays, temporary, metadata)
+        about = {"format": FORMAT, "recipe": self.recipe.__dict__, "removed": self.removed}
+        about["sha256"] = _digest(about, arrays)
+        with atomic(path) as temporary:  # one entry: safetensors puts several in any order
+            save_file(arrays, temporary, {"corpus": json.dumps(about)})
 
     @classmethod
     def load(cls, path: str | Path) -> "Corpus":
@@ -105,21 +105,21 @@ class Corpus:
         """
         try:
             with safe_open(path, "numpy") as file:
-                metadata = file.metadata() or {}
+                about = json.loads((file.metadata() or {}).get("corpus", "{}"))
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
             raise CorpusError(f"corpus {path}: there is no such file") from None
         except (SafetensorError, OSError, ValueError) as error:
             raise CorpusError(f"corpus {path}: unreadable or truncated ({error})") from None
-        if metadata.get("format") != FORMAT:
-            raise CorpusError(f"corpus {path}: got format {metadata.get('format')}, takes {FORMAT}")
-        if metadata["sha256"] != _digest(arrays):
+        if about.get("format") != FORMAT:
+            raise CorpusError(f"corpus {path}: got format {about.get('format')}, takes {FORMAT}")
+        if about.pop("sha256", None) != _digest(about, arrays):
             raise CorpusError(f"corpus {path}: its checksum does not match, its bytes have changed")
-        fields = json.loads(metadata["recipe"])
+        fields = about["recipe"]
         fields["params"] = tuple((name, value) for name, value in fields["params"])
         return cls(Recipe(**fields), arrays["tokens"], arrays["bounds"],
                    Mazes(arrays["grids"], arrays["starts"], arrays["goals"]),
-                   int(metadata["removed"]))
+                   about["removed"])
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"tokens": self.tokens, "bounds": self.bounds, **self.mazes._asdict()}
@@ -158,11 +158,14 @@ def build(recipe: Recipe, *, disjoint_from: tuple[Corpus, ...] = (),
         disjoint_from: with ``indexed`` sampling, corpora none of whose problems may occur;
             what is drawn and occurs in them is left out and counted. ``paper`` sampling
             keeps the published examples; see `overlap`.
-        progress: called with the number of mazes drawn since the last call.
+        progress: called with the number of examples kept since the last call.
 
     Raises:
         MazeError: the recipe is not one; or nearly all problems are taken.
     """
+    if recipe.count < 1 or recipe.skip < 0:
+        raise MazeError(f"count, skip: got {recipe.count}, {recipe.skip}, take whole numbers "
+                        "from 1 and 0 up")
     sampler = Sampler(recipe.generator, recipe.rows, recipe.cols, split=recipe.split,
                       seed=recipe.seed, sampling=recipe.sampling, params=dict(recipe.params))
     taken = set()
@@ -196,11 +199,11 @@ def overlap(corpus: Corpus, training: Corpus) -> int:
 
 def problem_keys(mazes: Mazes) -> np.ndarray:
     """(grid, start, goal) of each maze as bytes, ``void [n]``."""
-    n = len(mazes.starts)
-    parts = [np.packbits(mazes.grids.reshape(n, -1), axis=1),
+    n, rows, cols = mazes.grids.shape
+    parts = [np.packbits(mazes.grids.reshape(n, rows * cols), axis=1),
              mazes.starts.astype(np.uint8), mazes.goals.astype(np.uint8)]
-    rows = np.ascontiguousarray(np.concatenate(parts, axis=1))
-    return rows.view(f"V{rows.shape[1]}").ravel()
+    keys = np.ascontiguousarray(np.concatenate(parts, axis=1))
+    return keys.view(f"V{keys.shape[1]}").ravel()
 
 
 def count_problems(generator: str, rows: int, cols: int) -> float:
@@ -311,8 +314,8 @@ def batch_indices(n: int, batch_size: int, epochs: int, seed: int) -> Iterator[n
             yield order[start:start + batch_size]
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def _digest(about: dict, arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(json.dumps(about).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
