@@ -184,7 +184,8 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.heads, self.kv_heads, self.head_width = config.heads, config.kv_heads, config.head_width
+        self.heads, self.kv_heads = config.heads, config.kv_heads
+        self.head_width = config.head_width
         self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_width)
         self.out = nn.Linear(config.heads * config.head_width, config.width, bias=False)
 
@@ -362,7 +363,7 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray]) -> Tens
 
 @torch.no_grad()
 def step(model: Transformer, cache: Cache, tokens: Tensor) -> Tensor:
-    """Appends one token to each row (int64 [B]) and returns the logits after it, [B, vocabulary]."""
+    """Appends a token to each row (int64 [B]) and returns the logits after it, [B, vocabulary]."""
     rope = model.rotary(cache.lengths)
     longest = int(cache.lengths.max()) + 1
     seen = torch.arange(longest, device=tokens.device)
