@@ -188,10 +188,9 @@ def _draw_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None)
         axis.set_ticks(range(0, side, 1 if side <= 12 else 10))
     ax.tick_params(length=0, labelsize=10, pad=2)
     ax.xaxis.tick_top()
-    ax.xaxis.set_label_position("top")
-    if ax.get_subplotspec().is_first_col() and ax.get_subplotspec().is_first_row():
-        ax.set_xlabel("x", labelpad=1)
-        ax.set_ylabel("y", rotation=0, labelpad=5)
+    for name, corner, offset in (("x", (1, 1), (7, 8)), ("y", (0, 0), (-8, -7))):
+        ax.annotate(name, corner, offset, xycoords="axes fraction", textcoords="offset points",
+                    ha="center", va="center", fontsize=11, fontstyle="italic").set_in_layout(False)
     ax.spines[:].set_visible(False)
     ax.add_patch(Rectangle((-0.5, -0.5), maze.cols, maze.rows, fill=False, ec=WALLED, lw=1.5,
                            clip_on=False, zorder=3))
@@ -234,11 +233,18 @@ def _draw_moment(ax: Axes, maze: Maze, events: Sequence[Event], label: str | Non
     """Open and closed cells after these events, the last closed framed."""
     open_list, closed = replay(maze, events)
     _draw_cells(ax, maze, {OPEN: open_list, CLOSED: closed})
+    for x, y in {**open_list, **closed}:  # a trace of another maze may run through walls
+        if 0 <= x < maze.cols and 0 <= y < maze.rows and maze.grid[y, x] == WALL:
+            ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=WALLED, lw=0,
+                                   hatch="////", zorder=2))
     closing = {(e.x, e.y): i for i, e in enumerate(events) if e.kind == "close"}
     if closing:
         x, y = list(closing)[-1]
-        ax.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, ec=INK, lw=2.5,
-                               zorder=4))
+        reach = 0.46 if maze.rows <= 12 else 1.0  # around the cell where cells are small
+        ax.add_patch(Rectangle((x - reach, y - reach), 2 * reach, 2 * reach, fill=False, ec=INK,
+                               lw=2.5, zorder=4,
+                               path_effects=[withStroke(linewidth=4.5, foreground="white")]
+                               if maze.rows > 12 else None))
     big = min(17.0, 72 * inches * 0.30)
 
     def write(cell, text, down, size):  # with a halo, for a plan may run behind it

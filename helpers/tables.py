@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import ndimage
 
 from helpers.astar import Event
-from helpers.corpus import CONDITIONS, PLAN, Corpus, opening_word
-from helpers.language import encode_mazes
+from helpers.corpus import CONDITIONS, PLAN, PROMPT, Corpus, opening_word
+from helpers.language import Vocabulary, encode_mazes
 from helpers.maze import Maze, distance, generate
 from helpers.validator import judge_responses
 
@@ -103,14 +103,30 @@ def token_lengths(generators: Sequence[str], rows: int, cols: int, count: int,
 
     Returns:
         A row an example: generator, prompt (``query`` to the last wall), trace
-        (``reasoning`` and its events), plan (``solution`` to ``end``).
+        (``reasoning`` and its events), plan (``solution`` to ``end``), largest_cost (the
+        highest g or h of the trace).
     """
     parts = []
     for generator in generators:
-        _, bounds = encode_mazes(generate(generator, rows, cols, count, **settings))
+        tokens, bounds = encode_mazes(generate(generator, rows, cols, count, **settings))
         lengths = pd.DataFrame(np.diff(bounds), columns=["prompt", "trace", "plan"])
-        parts.append(lengths.assign(generator=generator))
+        highest = np.maximum.reduceat(tokens, bounds[:, 0]).astype(np.int64)
+        parts.append(lengths.assign(generator=generator,
+                                    largest_cost=highest - Vocabulary(rows, cols).first_cost))
     return pd.concat(parts, ignore_index=True)
+
+
+def example_text(corpus: Corpus, index: int, condition: str) -> str:
+    """One example as text, put together under a condition."""
+    trace = CONDITIONS[condition](corpus, index)
+    return corpus.vocabulary.decode(np.concatenate([corpus.segment(index, PROMPT), trace,
+                                                    corpus.segment(index, PLAN)]))
+
+
+def response_text(plan: Sequence[Cell], trace: Sequence[Event | str] | None = None) -> str:
+    """A response as text, from ``reasoning`` (or ``solution`` without a trace) to ``end``."""
+    reasoning = [] if trace is None else ["reasoning", *map(str, trace)]
+    return " ".join([*reasoning, "solution", *(f"plan {x} {y}" for x, y in plan), "end"])
 
 
 def judge_condition(corpus: Corpus, condition: str) -> pd.DataFrame:

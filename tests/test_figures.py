@@ -1,0 +1,211 @@
+"""Figures say what they should and leave nothing open behind them; tables count right."""
+
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import figures, tables, widgets
+from helpers.astar import Event, solve
+from helpers.corpus import CONDITIONS, Recipe, build, count_problems
+from helpers.maze import GENERATORS, Maze, generate
+
+MAZE = Maze.from_ascii("...#",
+                       "S#..",
+                       "....",
+                       "#.#G")
+TRACE, PLAN = solve(MAZE)
+
+
+@pytest.fixture(autouse=True)
+def _closed_and_quiet(tmp_path):
+    """No figure stays open in pyplot, no warning (of a missing glyph, say) is given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    assert not plt.get_fignums()
+
+
+def shown(figure):
+    """Draws the figure in full, as a notebook would; returns its axes that are in use."""
+    assert widgets.png(figure).startswith(b"\x89PNG")
+    return [ax for ax in figure.axes if ax.axison]
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_colours_and_names_cover_conditions_and_generators():
+    assert set(figures.CONDITION_COLOURS) == set(figures.CONDITION_NAMES) == set(CONDITIONS)
+    assert set(figures.GENERATOR_COLOURS) == set(figures.GENERATOR_NAMES) == set(GENERATORS)
+    for colours in (figures.CONDITION_COLOURS, figures.GENERATOR_COLOURS):
+        assert len(set(colours.values())) == len(colours)
+
+
+def test_draw_mazes():
+    mazes = {name: generate(name, 8, 10, 1, split="test").maze(0) for name in GENERATORS}
+    figure = figures.draw_mazes(mazes, {name: solve(maze).plan for name, maze in mazes.items()})
+    axes = shown(figure)
+    assert [ax.get_title() for ax in axes] == list(mazes)
+    assert all({"S", "G"} <= set(texts(ax)) for ax in axes)
+    assert "shortest path" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_draw_mazes_start_is_goal_and_large_grids():
+    one = Maze(np.ones((30, 30), np.uint8), (3, 3), (3, 3))
+    (ax,) = shown(figures.draw_mazes({"one": one}))
+    assert "SG" in texts(ax)
+
+
+def test_draw_trace():
+    moments = [0, 1, 8, len(TRACE)]
+    axes = shown(figures.draw_trace(MAZE, TRACE, upto=moments, plan=PLAN))
+    assert len(axes) == 4
+    assert axes[0].get_title() == f"0 of {len(TRACE)} events\nno event yet"
+    assert axes[1].get_title().endswith("event 0: close 0 1 c0 c5")
+    assert "0+5" in texts(axes[0])  # the start is on the open list from the beginning
+    assert "3+2" in texts(axes[2])
+
+
+def test_draw_trace_numbers_events():
+    (ax,) = shown(figures.draw_trace(MAZE, TRACE, label="event"))
+    closed = [str(i) for i, event in enumerate(TRACE) if event.kind == "close"]
+    assert sorted(set(texts(ax)) & set(closed), key=int) == closed
+
+
+@pytest.mark.parametrize(("response", "titles"), [
+    ("solution plan 0 1 plan 1 1 end", ["plan breaks wall at step 1"]),
+    ("solution end", ["plan breaks empty"]),
+    ("reasoning close 0 1 c0 c5 close 9 9 c1 c4",
+     ["trace breaks strict rule missing_create at event 1", "plan breaks missing"]),
+    ("reasoning close 0 1 c0 solution plan 0 1 plan -1 x end",
+     ["trace breaks parse at event 0", "plan breaks parse at step 1"]),
+    ("reasoning " + " ".join(map(str, TRACE)) + " solution "
+     + " ".join(f"plan {x} {y}" for x, y in PLAN) + " end",
+     ["trace: no rule broken", "plan: no rule broken"]),
+])
+def test_draw_verdict(response, titles):
+    axes = shown(figures.draw_verdict(MAZE, response))
+    assert [ax.get_title().split("\n")[0] for ax in axes] == titles
+
+
+def test_draw_verdict_shows_a_step_off_the_grid():
+    plan = " ".join(f"plan {x} 2" for x in range(5))
+    maze = Maze.from_ascii("...", "...", "S.G")
+    (ax,) = shown(figures.draw_verdict(maze, f"solution {plan} end"))
+    assert "off_grid" in ax.get_title()
+    assert ax.get_xlim()[1] > 3
+
+
+def test_draw_lengths_and_properties():
+    lengths = tables.token_lengths(["wilson", "dfs"], 8, 8, 20, split="test")
+    axes = shown(figures.draw_lengths(lengths))
+    assert [ax.get_xlabel() for ax in axes] == ["prompt / tokens", "trace / tokens",
+                                                "plan / tokens"]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["Wilson", "DFS"]
+    figure = figures.draw_properties(tables.maze_properties(["cellular_automata"], 8, 8, 20,
+                                                            split="test"), {"path": "path / moves"})
+    assert "n = 20 mazes" in figure.get_suptitle()
+
+
+def test_draw_tree_counts():
+    counts = {"wilson": tables.tree_counts("wilson", 4, 4, 40, split="train"),
+              "dfs": tables.tree_counts("dfs", 4, 4, 40, split="train")}
+    axes = shown(figures.draw_tree_counts(counts, 4))
+    assert len(axes) == 2
+    assert axes[0].get_ylabel() == "times drawn"
+
+
+def test_draw_first_errors():
+    table = pd.DataFrame({"error": ["not_in_open"] * 3 + [None]})
+    (ax,) = shown(figures.draw_first_errors(table))
+    assert "n = 4 traces" in ax.get_title()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["not_in_open", "none: valid"]
+
+
+def test_the_slider_draws_every_moment():
+    box = widgets.trace_slider(MAZE)
+    (_, slider), (picture, listing) = (row.children for row in box.children)
+    assert (slider.min, slider.max) == (0, len(TRACE))
+    before = bytes(picture.value)
+    slider.value = len(TRACE)
+    assert bytes(picture.value).startswith(b"\x89PNG")
+    assert bytes(picture.value) != before
+    assert listing.value.count("<tr>") == len(tables.open_list(MAZE, TRACE))
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_replay_and_open_list():
+    assert tables.replay(MAZE, []) == ({(0, 1): (0, 5)}, {})
+    opened, closed = tables.replay(MAZE, TRACE[:8])
+    assert list(opened) == [(0, 0), (2, 2), (1, 3)]
+    assert list(closed) == [(0, 1), (0, 2), (1, 2)]
+    table = tables.open_list(MAZE, TRACE[:8])
+    assert table["f"].tolist() == [7, 5, 5]
+    assert table["next"].tolist() == ["", "close", ""]  # the earlier of two with f = 5
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_open_list_marks_what_astar_closes_next(name):
+    maze = generate(name, 9, 7, 1, split="test", seed=3).maze(0)
+    trace = solve(maze).trace
+    for i, event in enumerate(trace):
+        if event.kind == "close":
+            table = tables.open_list(maze, trace[:i])
+            (chosen,) = table[table["next"] == "close"].itertuples(index=False)
+            assert Event("close", chosen.x, chosen.y, chosen.g, chosen.h) == event
+
+
+def test_maze_properties():
+    table = tables.maze_properties(["wilson", "free_space"], 6, 6, 10, split="test")
+    trees, free = (part for _, part in table.groupby("generator", sort=False))
+    assert (trees[["free", "pieces", "loops"]] == [17, 1, 0]).all(axis=None)
+    assert (free[["free", "pieces", "loops", "dead_ends"]] == [36, 1, 25, 0]).all(axis=None)
+    mazes = generate("wilson", 6, 6, 10, split="test")
+    assert trees["path"].tolist() == [len(solve(mazes.maze(i)).plan) - 1 for i in range(10)]
+
+
+def test_tree_counts_of_two_by_two_rooms():
+    counts = tables.tree_counts("wilson", 4, 4, 400, split="train")
+    assert len(counts) == 4  # a square of four rooms has four spanning trees
+    assert counts.sum() == 400
+    assert count_problems("wilson", 4, 4) == 2 * 4 * 7 * 6
+
+
+def test_token_lengths():
+    table = tables.token_lengths(["free_space"], 5, 5, 10, split="test")
+    assert (table["prompt"] == 7).all()
+    mazes = generate("free_space", 5, 5, 10, split="test")
+    traces, plans = zip(*(solve(mazes.maze(i)) for i in range(10)), strict=True)
+    assert table["trace"].tolist() == [1 + 5 * len(trace) for trace in traces]
+    assert table["plan"].tolist() == [2 + 3 * len(plan) for plan in plans]
+    assert table["largest_cost"].tolist() == [max(max(e.g, e.h) for e in t) for t in traces]
+
+
+def test_texts_of_examples_and_responses():
+    corpus = build(Recipe("wilson", 6, 6, "train", 1, "indexed", 40))
+    trace, plan = solve(corpus.mazes.maze(0))
+    own = tables.example_text(corpus, 0, "correct")
+    assert own.endswith(" " + tables.response_text(plan, trace))
+    assert tables.example_text(corpus, 0, "solution_only").endswith(
+        " " + tables.response_text(plan))
+    donor = solve(corpus.mazes.maze(corpus.donors[0])).trace
+    assert tables.example_text(corpus, 0, "swapped").endswith(
+        " " + tables.response_text(plan, donor))
+
+
+def test_conditions_under_the_validator():
+    corpus = build(Recipe("wilson", 6, 6, "train", 1, "indexed", 40))
+    own, lent, none = (tables.judge_condition(corpus, name)
+                       for name in ("correct", "swapped", "solution_only"))
+    assert own["trace_exact"].all()
+    assert not lent["trace_valid"].any()
+    assert not none["has_trace"].any()
+    assert all(table["plan_optimal"].all() for table in (own, lent, none))
+    assert (tables.borrowed_facts(corpus, "correct")[["free", "right_h"]] == 1).all(axis=None)
+    assert tables.borrowed_facts(corpus, "swapped")["right_h"].mean() < 0.5
