@@ -72,19 +72,20 @@ def _answer(prompts: list[np.ndarray], model: Transformer, max_new_tokens: int,
     written = torch.zeros(len(prompts), max_new_tokens, dtype=torch.int64, device=device)
     lengths = torch.zeros(len(prompts), dtype=torch.int64, device=device)
     rows = torch.arange(len(prompts), device=device)  # which prompt a row of the cache answers
+    alive = torch.ones(len(prompts), dtype=torch.bool, device=device)  # has not written `end`
     logits = prefill(model, cache, prompts)
     for place in range(max_new_tokens):
         tokens = _choose(logits, temperature, generator)
         written[rows, place] = tokens
         lengths[rows] += 1
-        alive = tokens != END
+        alive &= tokens != END
         n_alive = int(alive.sum())
         if n_alive == 0:
             break
         if n_alive <= 0.75 * len(rows):
             staying = alive.nonzero().squeeze(1)
             cache.keep(staying)
-            rows, tokens = rows[staying], tokens[staying]
+            rows, tokens, alive = rows[staying], tokens[staying], alive[staying]
         if place + 1 < max_new_tokens:
             logits = step(model, cache, tokens)
     ids = written.cpu().numpy().astype(np.uint16)

@@ -1,0 +1,265 @@
+"""Decoding with a cache: the tokens of the plain forward pass, in whatever company a row is."""
+
+from itertools import count
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from models import CONFIGS, scrambled
+from scipy.stats import chisquare
+
+from helpers import decoding
+from helpers.decoding import generate
+from helpers.language import END
+from helpers.model import Cache, Transformer, pack, prefill, step
+
+
+def biased_to_end(name: str, strength: float = 2.0) -> Transformer:
+    """A model that writes ``end`` now and then."""
+    model = scrambled(CONFIGS[name])
+    with torch.no_grad():
+        model.embedding.weight[END] *= strength
+    return model
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request) -> Transformer:
+    return biased_to_end(request.param)
+
+
+def some_prompts(model: Transformer, number: int = 20, longest: int = 50,
+                 seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(model.config.vocabulary, size=rng.integers(1, longest + 1)).astype(
+        np.uint16) for _ in range(number)]
+
+
+@torch.no_grad()
+def logits_after(model: Transformer, sequence: list[int]) -> torch.Tensor:
+    """The plain forward pass over one sequence, [T, vocabulary]."""
+    packing = pack(np.array([len(sequence)]))
+    tokens = torch.zeros(len(packing.positions), dtype=torch.int64)
+    tokens[:len(sequence)] = torch.tensor(sequence)
+    return model(tokens, packing)[:len(sequence)]
+
+
+def uncached(model: Transformer, prompt: np.ndarray, max_new_tokens: int) -> list[int]:
+    """Greedy decoding that reads the whole sequence again for each token."""
+    sequence = prompt.tolist()
+    for _ in range(max_new_tokens):
+        sequence.append(int(logits_after(model, sequence)[-1].argmax()))
+        if sequence[-1] == END:
+            break
+    return sequence[len(prompt):]
+
+
+def as_lists(answers: list[np.ndarray]) -> list[list[int]]:
+    assert all(answer.dtype == np.uint16 for answer in answers)
+    return [answer.tolist() for answer in answers]
+
+
+# ── greedy ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("batch_size", [7, 256])
+def test_same_tokens_as_without_a_cache(model, batch_size):
+    prompts = some_prompts(model)
+    answers = as_lists(generate(model, prompts, max_new_tokens=30, batch_size=batch_size,
+                                full_precision=True))
+    assert answers == [uncached(model, prompt, 30) for prompt in prompts]
+    ended = [len(answer) for answer in answers if answer[-1] == END]
+    assert len(set(ended)) >= 4  # the rows ended at different times
+    assert all(END not in answer[:-1] for answer in answers)
+    assert any(len(answer) == 30 and END not in answer for answer in answers)
+
+
+def test_company_and_order_do_not_matter(model):
+    prompts = some_prompts(model, 25, seed=1)
+    together = as_lists(generate(model, prompts, max_new_tokens=25, full_precision=True))
+    for batch_size in (1, 2, 9):
+        assert together == as_lists(generate(model, prompts, max_new_tokens=25,
+                                             batch_size=batch_size, full_precision=True))
+    order = np.random.default_rng(0).permutation(len(prompts))
+    shuffled = as_lists(generate(model, [prompts[i] for i in order], max_new_tokens=25,
+                                 batch_size=9, full_precision=True))
+    assert shuffled == [together[i] for i in order]
+
+
+def test_finished_rows_leave_the_batch(monkeypatch):
+    model = biased_to_end("plain", 1.5)
+    rows_of_step = []
+
+    def counted(model, cache, tokens):
+        rows_of_step.append(len(tokens))
+        return step(model, cache, tokens)
+
+    monkeypatch.setattr(decoding, "step", counted)
+    answers = as_lists(generate(model, some_prompts(model, 100), max_new_tokens=40,
+                                temperature=1.0, full_precision=True))
+    assert len(rows_of_step) == max(map(len, answers)) - 1
+    assert rows_of_step[-1] < rows_of_step[0] == 100
+    for place, rows in enumerate(rows_of_step):
+        unfinished = sum(END not in answer[:place + 1] for answer in answers)
+        assert unfinished > 0.75 * rows
+
+
+def test_all_rows_end_at_once(monkeypatch):
+    model = biased_to_end("plain")
+    with torch.no_grad():
+        model.norm.weight.zero_()  # every logit is 0: the first token is the likeliest
+        model.embedding.weight[END] = 0
+    monkeypatch.setattr(decoding, "END", 0)
+    monkeypatch.setattr(decoding, "step", None)
+    answers = generate(model, some_prompts(model), max_new_tokens=10, full_precision=True)
+    assert as_lists(answers) == [[0]] * 20
+
+
+@pytest.mark.parametrize("max_new_tokens", [1, 2, 13])
+def test_longest_answer(model, max_new_tokens):
+    prompts = some_prompts(model)
+    short = as_lists(generate(model, prompts, max_new_tokens=max_new_tokens, full_precision=True))
+    longer = as_lists(generate(model, prompts, max_new_tokens=20, full_precision=True))
+    assert short == [answer[:max_new_tokens] for answer in longer]
+
+
+def test_up_to_the_context_and_not_beyond():
+    model = scrambled(CONFIGS["grouped"])  # a context of 96
+    prompts = [np.arange(6, dtype=np.uint16), np.arange(30, dtype=np.uint16)]
+    assert len(generate(model, prompts, max_new_tokens=66, full_precision=True)) == 2
+    with pytest.raises(ValueError, match=r"^max_new_tokens: got 67, with the longest prompt 97, "
+                                         r"takes at most the context of 96$"):
+        generate(model, prompts, max_new_tokens=67)
+
+
+def test_nothing_to_answer():
+    assert generate(scrambled(CONFIGS["plain"]), [], max_new_tokens=5) == []
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_was(training):
+    model = scrambled(CONFIGS["plain"]).train(training)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    generate(model, some_prompts(model, 3), max_new_tokens=5)
+    assert model.training == training
+    assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+# ── sampling ────────────────────────────────────────────────────────────────────────────
+
+
+def test_sampling_follows_from_the_seed(model):
+    prompts = some_prompts(model)
+    settings = {"max_new_tokens": 20, "temperature": 1.0, "full_precision": True, "batch_size": 8}
+    a, b, c = (as_lists(generate(model, prompts, seed=seed, **settings)) for seed in (1, 1, 2))
+    assert a == b != c
+    torch.manual_seed(5)  # and from nothing else
+    assert as_lists(generate(model, prompts, seed=1, **settings)) == a
+    assert all(END not in answer[:-1] for answer in a)
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 2.5])
+def test_sampled_tokens_have_the_right_frequencies(temperature):
+    model, n = scrambled(CONFIGS["plain"]), 6000
+    prompt = some_prompts(model, 1, longest=10)[0]
+    answers = generate(model, [prompt] * n, max_new_tokens=1, temperature=temperature,
+                       batch_size=2000, full_precision=True)
+    seen = np.bincount([answer[0] for answer in answers], minlength=model.config.vocabulary)
+    chances = (logits_after(model, prompt.tolist())[-1].double() / temperature).softmax(-1).numpy()
+    often = n * chances >= 5
+    observed = np.append(seen[often], seen[~often].sum())
+    expected = np.append(n * chances[often], n * chances[~often].sum() + 1e-9)
+    assert often.sum() > 3
+    assert chisquare(observed, expected * (n / expected.sum())).pvalue > 1e-4
+
+
+def test_sampling_at_low_temperature_is_greedy(model):
+    prompts = some_prompts(model)
+    cold = generate(model, prompts, max_new_tokens=20, temperature=1e-6, full_precision=True)
+    greedy = generate(model, prompts, max_new_tokens=20, full_precision=True)
+    assert as_lists(cold) == as_lists(greedy)
+
+
+# ── the cache ───────────────────────────────────────────────────────────────────────────
+
+
+@torch.no_grad()
+def test_logits_of_every_step(model):
+    """Given tokens are read as by the plain forward pass, also when rows leave between."""
+    rng = np.random.default_rng(2)
+    sequences = [rng.integers(model.config.vocabulary, size=size) for size in (40, 61, 25, 90, 33)]
+    starts = np.array([20, 21, 22, 60, 1])
+    plain = [logits_after(model, sequence.tolist()) for sequence in sequences]
+    cache = Cache(model.config, 5, 90, torch.float32, "cpu")
+    logits = prefill(model, cache, [s[:n] for s, n in zip(sequences, starts, strict=True)])
+    rows = torch.arange(5)
+    for i in count():
+        for row, one in zip(rows.tolist(), logits, strict=True):
+            assert (one - plain[row][starts[row] + i - 1]).abs().max() < 1e-4
+        staying = [j for j, row in enumerate(rows.tolist())
+                   if starts[row] + i < len(sequences[row])]
+        if not staying:
+            break
+        if len(staying) < len(rows):
+            cache.keep(torch.tensor(staying))
+            rows = rows[staying]
+        tokens = [sequences[row][starts[row] + i] for row in rows.tolist()]
+        logits = step(model, cache, torch.tensor(tokens))
+    assert i == 40  # the longest rest of a sequence
+
+
+@given(st.lists(st.sets(st.integers(0, 9)), max_size=4), st.integers(0, 2**32))
+def test_rows_that_stay_move_together(keeps, seed):
+    generator = torch.Generator().manual_seed(seed)
+    cache = Cache(CONFIGS["grouped"], 10, 12, torch.float32, "cpu")
+    cache.keys.normal_(generator=generator)
+    cache.values.normal_(generator=generator)
+    cache.lengths = torch.randint(13, (10,), generator=generator)
+    keys, values, lengths = cache.keys.clone(), cache.values.clone(), cache.lengths.clone()
+    rows, storage = torch.arange(10), cache.keys.untyped_storage().data_ptr()
+    for keep in keeps:
+        staying = torch.tensor(sorted(i for i in keep if i < len(rows)), dtype=torch.int64)
+        cache.keep(staying)
+        rows = rows[staying]
+    assert torch.equal(cache.lengths, lengths[rows])
+    assert cache.keys.untyped_storage().data_ptr() == storage  # nothing was allocated
+    for i, row in enumerate(rows.tolist()):
+        n = lengths[row]
+        assert torch.equal(cache.keys[:, i, :, :n], keys[:, row, :, :n])
+        assert torch.equal(cache.values[:, i, :, :n], values[:, row, :, :n])
+
+
+# ── bfloat16 ────────────────────────────────────────────────────────────────────────────
+
+
+def test_bfloat16(model, monkeypatch):
+    monkeypatch.setattr(decoding, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
+    dtypes = []
+
+    def noted(config, rows, longest, dtype, device):
+        dtypes.append(dtype)
+        return Cache(config, rows, longest, dtype, device)
+
+    monkeypatch.setattr(decoding, "Cache", noted)
+    prompts = some_prompts(model)
+    answers = as_lists(generate(model, prompts, max_new_tokens=20, batch_size=6))
+    exact = as_lists(generate(model, prompts, max_new_tokens=20, batch_size=6,
+                              full_precision=True))
+    assert dtypes == [torch.bfloat16] * 4 + [torch.float32] * 4
+    assert all(1 <= len(answer) <= 20 and END not in answer[:-1] for answer in answers)
+    # rounding may turn a near tie, so not every token agrees, but the first mostly do
+    assert sum(a[0] == b[0] for a, b in zip(answers, exact, strict=True)) >= 16
+
+
+@torch.no_grad()
+def test_bfloat16_logits_are_close(model):
+    sequence = some_prompts(model, 1, 90, seed=4)[0]
+    plain = logits_after(model, sequence.tolist())
+    with torch.autocast("cpu", torch.bfloat16):
+        cache = Cache(model.config, 1, len(sequence), torch.bfloat16, "cpu")
+        cached = [prefill(model, cache, [sequence[:10]])]
+        cached += [step(model, cache, torch.tensor([int(token)])) for token in sequence[10:]]
+    errors = torch.cat(cached).float() - plain[9:]
+    assert errors.std() < 0.05 * plain.std()
