@@ -1,1 +1,1 @@
-"""Mazes, A* traces, small transformers and a formal validator: a thin package behind the notebooks."""
+"""Mazes, A* traces, small transformers and a formal validator, behind the notebooks."""

@@ -191,6 +191,58 @@ def summary(verdicts: list[Verdict], malformed: int) -> str:
         f"{sum(trace.exact for trace in traces)} exact{errors(traces)}"])
 
 
+# ── study, publish ──────────────────────────────────────────────────────────────────────
+
+
+def add_study(commands) -> None:
+    command = commands.add_parser("study", help="run a study", description=(
+        "Runs every step of a study that is not done yet, and prints its headline table."))
+    add_scale(command)
+    command.add_argument("--cores", type=whole_number(1), metavar="N",
+                         help="a whole number from 1 up (default: all cores)")
+    command.set_defaults(run=run_study)
+
+
+def run_study(args) -> int:
+    from helpers.scale import ScaleError, load_scale  # torch and pandas: seconds, only here
+    from helpers.study import StudyError, study, summary
+    try:
+        print("\n" + summary(study(load_scale(args.scale), args.cores)))
+    except ScaleError as error:
+        raise Refusal(f"--{error}") from None
+    except StudyError as error:
+        complain(str(error))
+        return 1
+    return 0
+
+
+def add_publish(commands) -> None:
+    command = commands.add_parser("publish", help="copy a run's summaries into results/")
+    add_scale(command)
+    command.set_defaults(run=run_publish)
+
+
+def run_publish(args) -> int:
+    from helpers.runs import Run
+    from helpers.scale import ScaleError, load_scale
+    from helpers.study import PROJECT, StudyError, publish
+    try:
+        scale = load_scale(args.scale)
+        target = PROJECT / "results" / scale.name
+        print(f"{target}:", *publish(Run.of(scale, PROJECT / "runs"), target))
+    except ScaleError as error:
+        raise Refusal(f"--{error}") from None
+    except StudyError as error:
+        complain(str(error))
+        return 1
+    return 0
+
+
+def add_scale(command: Parser) -> None:
+    command.add_argument("--scale", required=True, metavar="NAME",
+                         help="the name of a file in scales/, without .yml")
+
+
 # ── shared ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -212,10 +264,10 @@ def progress(total: int | None, unit: str) -> tqdm:
 
 
 def parser() -> Parser:
-    parser = Parser(prog="helpers", description="Mazes, A* traces and verdicts on them.")
+    parser = Parser(prog="helpers", description="Mazes, A* traces, verdicts, the study.")
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
-                                     help="generate or validate")
-    for add in (add_generate, add_validate):
+                                     help="generate, validate, study or publish")
+    for add in (add_generate, add_validate, add_study, add_publish):
         add(commands)
     return parser
 

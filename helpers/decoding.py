@@ -9,16 +9,16 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
+from helpers.progress import bar
 from helpers.training import autocast
 
 
 def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: int,
              batch_size: int = 256, temperature: float = 0.0, seed: int = 0,
-             full_precision: bool = False, description: str | None = None) -> list[np.ndarray]:
+             full_precision: bool = False, title: str | None = None) -> list[np.ndarray]:
     """Lets a model answer.
 
     Args:
@@ -29,7 +29,7 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
         temperature: 0 takes the likeliest token, above that tokens are drawn.
         seed: of those draws.
         full_precision: compute in float32 even where bfloat16 is faster.
-        description: title of a progress bar; none is shown without.
+        title: of a progress bar; none is shown without.
 
     Returns:
         An answer a prompt, in the same order: uint16 ids after the prompt, ``end`` included
@@ -49,15 +49,15 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
     training = model.training
     model.eval()
     with (nullcontext() if full_precision else autocast(device),
-          tqdm(total=len(prompts), unit="maze", desc=description, mininterval=1,
-               disable=None if description else True) as bar):
+          bar(len(prompts), title, "maze") if title else nullcontext() as progress):
         for start in range(0, len(order), batch_size):
             rows = order[start:start + batch_size]
             batch = _answer([prompts[i] for i in rows], model, max_new_tokens, temperature,
                             generator)
             for row, answer in zip(rows, batch, strict=True):
                 answers[row] = answer
-            bar.update(len(rows))
+            if progress:
+                progress.update(len(rows))
     model.train(training)
     return answers
 

@@ -13,37 +13,47 @@ import sysconfig
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from tqdm.auto import tqdm
 
-from helpers.corpus import Batch, Corpus, batch_indices, make_batch
+from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
 from helpers.files import atomic
 from helpers.model import ModelConfig, Transformer, pack
+from helpers.progress import bar
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(BaseModel):
     """How to train; the same for all conditions."""
 
-    batch_size: int = 32  # examples a step
-    epochs: int = 1  # passes over the corpus
-    learning_rate: float = 0.02  # of Muon, for the matrices inside the blocks
-    adam_learning_rate: float = 0.002  # of AdamW, for embedding, norms and biases
-    weight_decay: float = 0.0  # of the matrices
-    warmup_steps: int = 200  # linear from 0
-    decay_fraction: float = 0.5  # share of the steps, at the end, over which the rate falls to 0
-    clip_norm: float = 1.0  # largest gradient norm
-    plan_weight: float = 1.0  # loss weight of a plan token; a trace token has 1
-    validations: int = 8  # points of the run at which plans for held-out mazes are judged
-    checkpoint_every: int = 500  # steps
-    log_every: int = 20  # steps
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    batch_size: PositiveInt = 32  # examples a step
+    epochs: PositiveInt = 1  # passes over the corpus
+    learning_rate: PositiveFloat = 0.02  # of Muon, for the matrices inside the blocks
+    adam_learning_rate: PositiveFloat = 0.002  # of AdamW, for embedding, norms and biases
+    weight_decay: NonNegativeFloat = 0.0  # of the matrices
+    warmup_steps: NonNegativeInt = 200  # linear from 0
+    decay_fraction: float = Field(0.5, ge=0, le=1)  # last share of the steps: the rate falls to 0
+    clip_norm: PositiveFloat = 1.0  # largest gradient norm
+    plan_weight: PositiveFloat = 1.0  # loss weight of a plan token; a trace token has 1
+    validations: PositiveInt = 8  # points of the run at which plans for held-out mazes are judged
+    checkpoint_every: PositiveInt = 500  # steps
+    log_every: PositiveInt = 20  # steps
 
 
 class CheckpointError(ValueError):
@@ -53,8 +63,8 @@ class CheckpointError(ValueError):
 class Trainer:
     """Trains one model under one condition, in a folder of its own.
 
-    The folder gets ``metrics.jsonl`` (a line every few steps, and one each validation) and
-    ``checkpoint.safetensors`` (the latest state).
+    The folder gets ``metrics.jsonl`` (a line every few steps, and one each validation),
+    ``checkpoint.safetensors`` (the latest state), at the end ``model.safetensors`` (weights).
 
     Args:
         corpus: the training examples.
@@ -84,6 +94,11 @@ class Trainer:
         if not self.steps:
             raise ValueError(f"batch_size: got {training.batch_size}, takes at most the "
                              f"{len(corpus)} examples of the corpus")
+        traces = [len(CONDITIONS[condition](corpus, i)) for i in range(len(corpus))]
+        longest = int((corpus.lengths()[:, [PROMPT, PLAN]].sum(1) + traces).max()) - 1
+        if longest > model.context:
+            raise ValueError(f"context: got {model.context}, takes at least the {longest} tokens "
+                             "that the longest training example feeds in")
         self.step = self.tokens = self.response_tokens = 0
         self.seconds = 0.0
         compiled = can_compile() if compiled is None else compiled
@@ -105,19 +120,21 @@ class Trainer:
                                      self.settings.epochs, self.seed), self.step, last)
         marks = self._validation_steps()
         began = time.perf_counter() - self.seconds
-        with tqdm(total=self.steps, initial=self.step, unit="step", desc=self.condition,
-                  mininterval=1, disable=None) as bar:
+        title = f"training {self.condition} {self.seed}"
+        with bar(self.steps, title, "step", done=self.step) as progress:
             for indices in order:
                 row = self._train_step(make_batch(self.corpus, self.condition, indices))
                 self.seconds = time.perf_counter() - began
-                bar.update()
+                progress.update()
                 if self.step % self.settings.log_every == 0 or self.step in (1, self.steps):
-                    bar.set_postfix(plan=f"{row['plan_loss']:.3f}", refresh=False)
+                    progress.set_postfix(plan_loss=f"{row['plan_loss']:.3f}", refresh=False)
                     self._log(row)
                 if self.step in marks and self.validate:
                     self._log({"validation": self.validate(self.model)})
                 if self.step % self.settings.checkpoint_every == 0 or self.step == last:
                     self.save()
+        if self.step == self.steps:
+            self._write(self.folder / "model.safetensors", self._weights())
         return self.model
 
     def _train_step(self, batch: Batch) -> dict:
@@ -159,20 +176,27 @@ class Trainer:
     def _identity(self) -> dict:
         """What must agree between a checkpoint and the run that goes on from it."""
         return {"condition": self.condition, "seed": self.seed,
-                "model": asdict(self.model.config), "training": asdict(self.settings),
+                "model": asdict(self.model.config), "training": self.settings.model_dump(),
                 "corpus": {"examples": len(self.corpus), **asdict(self.corpus.recipe)}}
 
     def save(self) -> None:
-        """Writes weights, optimiser state and counters, whole or not at all."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        """Writes weights, optimiser state and counters."""
+        tensors = self._weights()
         for i, (optimizer, _) in enumerate(self.optimizers):
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{j}.{name}": torch.as_tensor(value)
                             for name, value in state.items()}
+        self._write(self.checkpoint, tensors)
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {f"model.{name}": value for name, value in self.model.state_dict().items()}
+
+    def _write(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        """Writes tensors with the run's identity and counters, whole or not at all."""
         metadata = {"identity": json.dumps(self._identity()),
                     "counters": json.dumps([self.step, self.tokens, self.response_tokens,
                                             self.seconds])}
-        with atomic(self.checkpoint) as temporary:
+        with atomic(path) as temporary:
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()},
                       temporary, metadata)
 
@@ -184,6 +208,7 @@ class Trainer:
         """
         metadata, tensors = read_checkpoint(self.checkpoint)
         theirs, ours = metadata["identity"], json.loads(json.dumps(self._identity()))
+        theirs, ours = _flat(theirs), _flat(ours)
         for name, value in ours.items():
             if theirs.get(name) != value:
                 raise CheckpointError(f"checkpoint {self.checkpoint}: was written with {name} "
@@ -197,10 +222,11 @@ class Trainer:
                 state.setdefault(int(index), {})[key] = value
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         self.step, self.tokens, self.response_tokens, self.seconds = metadata["counters"]
-        lines = [line for line in self.metrics.read_text().splitlines()
-                 if json.loads(line)["step"] <= self.step]
+        # whole lines only: a crash or a full disk may have torn the last one
+        lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
         with atomic(self.metrics, "w") as file:
-            file.writelines(line + "\n" for line in lines)
+            file.writelines(line + "\n" for line in lines
+                            if json.loads(line)["step"] <= self.step)
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -235,11 +261,17 @@ def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cp
     if corpus is not None:
         theirs, ours = ((r["rows"], r["cols"]) for r in (trained_on, asdict(corpus.recipe)))
         if theirs != ours:
-            raise CheckpointError(f"corpus: got a {ours[0]}x{ours[1]} grid, checkpoint {path} takes "
-                                  f"{theirs[0]}x{theirs[1]}")
+            raise CheckpointError(f"corpus: got a {ours[0]}x{ours[1]} grid, checkpoint {path} "
+                                  f"takes {theirs[0]}x{theirs[1]}")
     model = Transformer(ModelConfig(**metadata["identity"]["model"]))
     model.load_state_dict(_under("model.", tensors))
     return model.to(device)
+
+
+def _flat(identity: dict) -> dict:
+    """``{"model": {"width": 32}}`` as ``{"model width": 32}``."""
+    return {f"{name} {key}".strip(): value for name, part in identity.items()
+            for key, value in (part if isinstance(part, dict) else {"": part}).items()}
 
 
 def _under(prefix: str, tensors: dict) -> dict:

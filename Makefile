@@ -1,0 +1,60 @@
+# study · test · lab · bench  (each sets up .venv itself)
+SCALE ?= laptop
+PYTHON ?= python3
+# e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# notebooks run headless here: bars go to files, and arithmetic on one thread repeats itself
+HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/notebooks/progress OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
+
+.PHONY: study test lint unit nbval smoke lab bench notebooks publish clean .venv
+
+study: .venv
+	@$(BIN)/python -m helpers study --scale $(SCALE)
+
+test: lint unit nbval smoke
+
+lint: .venv
+	$(BIN)/ruff check .
+
+unit: .venv
+	$(BIN)/pytest
+
+nbval: .venv
+	$(HEADLESS) $(BIN)/pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+
+# a study from nothing, not from what an earlier one left
+smoke: .venv
+	rm -rf runs/smoke
+	$(BIN)/python -m helpers study --scale smoke
+
+lab: .venv
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+bench: .venv
+	$(PIP) --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/data.py
+
+# runs the committed notebooks again and strips what does not belong into version control
+notebooks: .venv
+	cd notebooks && $(HEADLESS) ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN *.ipynb
+	$(BIN)/nbstripout --keep-output --keep-count --keep-id --extra-keys \
+	  "metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.execution cell.metadata.papermill" notebooks/*.ipynb
+
+# copies the summaries of a finished run into results/
+publish: .venv
+	$(BIN)/python -m helpers publish --scale $(SCALE)
+
+clean:
+	rm -rf .venv runs
+
+.venv: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"make: PYTHON={sys.executable} is Python {v[0]}.{v[1]}, takes 3.11 or later; try make PYTHON=python3.12")'
+	@echo "Setting up .venv (a few minutes the first time)"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear .venv || $(PYTHON) setup_venv.py .venv
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint constraints.txt --editable '.[test]'
+	@touch $@

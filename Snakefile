@@ -1,0 +1,106 @@
+# The run graph: corpus → training → evaluation → analysis. Every step is one notebook,
+# executed headless; its executed copy stays in the run's folder (notebooks/).
+# Started by `python -m helpers study`, which sets the working directory to runs/<scale>.
+import os
+from pathlib import Path
+
+import torch
+
+from helpers.scale import load_scale
+
+ROOT = Path(workflow.basedir)
+SCALE = load_scale(config["scale"])
+MODELS = [f"{condition}_{seed}" for seed in SCALE.seeds for condition in SCALE.conditions]
+GPU = int(torch.cuda.is_available())
+
+os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()), "MPLBACKEND": "agg",
+               "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+def notebook(name, parameters=""):
+    """The shell command that executes one notebook with the run's values."""
+    copy = f"notebooks/{name}{'_{wildcards.model}' if parameters else ''}.ipynb"
+    return (f"OMP_NUM_THREADS={{threads}} papermill --no-progress-bar --cwd {ROOT}/notebooks "
+            f"{ROOT}/notebooks/{name}.ipynb {copy} -p scale {SCALE.name} "
+            f"-p root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
+
+
+MODEL = "-p condition {params.condition} -p seed {params.seed}"
+
+
+def split(model):
+    return model.rpartition("_")[::2]
+
+
+rule all:
+    input:
+        "headline.csv", "report.html"
+
+
+rule corpus:
+    input:
+        ROOT / "scales" / f"{SCALE.name}.yml", ROOT / "notebooks/04_corpus.ipynb"
+    output:
+        "corpus.csv"
+    log:
+        "logs/corpus.log"
+    shell:
+        notebook("04_corpus")
+
+
+rule training:
+    input:
+        "corpus.csv", ROOT / "notebooks/05_training.ipynb"
+    output:
+        "training/{model}/model.safetensors"
+    params:
+        condition=lambda wildcards: split(wildcards.model)[0],
+        seed=lambda wildcards: split(wildcards.model)[1],
+    # the long ones first: the short one then trains beside their evaluation
+    priority: lambda wildcards: 2
+    resources:
+        gpu=GPU
+    log:
+        "logs/training_{model}.log"
+    shell:
+        notebook("05_training", MODEL)
+
+
+rule evaluation:
+    input:
+        "training/{model}/model.safetensors", ROOT / "notebooks/06_evaluation.ipynb"
+    output:
+        "evaluation/{model}/rows.csv"
+    params:
+        condition=lambda wildcards: split(wildcards.model)[0],
+        seed=lambda wildcards: split(wildcards.model)[1],
+    priority: 1
+    resources:
+        gpu=GPU
+    log:
+        "logs/evaluation_{model}.log"
+    shell:
+        notebook("06_evaluation", MODEL)
+
+
+rule analysis:
+    input:
+        expand("evaluation/{model}/rows.csv", model=MODELS), ROOT / "notebooks/07_analysis.ipynb"
+    output:
+        "headline.csv", "run.json"
+    log:
+        "logs/analysis.log"
+    shell:
+        notebook("07_analysis")
+
+
+rule report:
+    input:
+        "headline.csv"
+    output:
+        "report.html"
+    log:
+        "logs/report.log"
+    shell:
+        "jupyter nbconvert --to html --output-dir . --output report.html "
+        "notebooks/07_analysis.ipynb > {log} 2>&1"

@@ -1,0 +1,103 @@
+"""Where the files of a run lie, and what is recorded about it."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from helpers.files import atomic
+from helpers.scale import Scale
+
+PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
+            "papermill", "snakemake")
+PUBLISHED = ("headline.csv", "comparisons.csv", "coupling.csv", "errors.csv", "corpus.csv",
+             "learning_curves.csv", "headline.svg", "learning_curves.svg", "run.json")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder ``<root>/<scale>`` of one run."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, scale: Scale, root: str | Path = "../runs") -> "Run":
+        folder = Path(root, scale.name).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    def corpus(self, name: str) -> Path:
+        """A corpus: ``train``, ``validation`` or ``test_<distribution>``."""
+        return self._file("corpus", f"{name}.safetensors")
+
+    def training(self, condition: str, seed: int) -> Path:
+        """The folder of one training run."""
+        return self.folder / "training" / f"{condition}_{seed}"
+
+    def model(self, condition: str, seed: int) -> Path:
+        """The trained weights."""
+        return self.training(condition, seed) / "model.safetensors"
+
+    def evaluation(self, condition: str, seed: int, name: str) -> Path:
+        """A file of one trained model's evaluation."""
+        return self._file("evaluation", f"{condition}_{seed}", name)
+
+    def file(self, name: str) -> Path:
+        """A file of the run's own, such as ``headline.csv``."""
+        return self._file(name)
+
+    def _file(self, *parts: str) -> Path:
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times a step; what fails is not recorded."""
+        began = time.perf_counter()
+        yield
+        with atomic(self._file("steps", f"{name}.json"), "w") as file:
+            json.dump({"seconds": round(time.perf_counter() - began, 1)}, file)
+
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds of each step that has ended."""
+        return {path.stem: json.loads(path.read_text())["seconds"]
+                for path in sorted((self.folder / "steps").glob("*.json"))}
+
+    def describe(self, scale: Scale) -> dict:
+        """What ``run.json`` says: scale, machine, versions, durations."""
+        return {"scale": scale.model_dump(), "machine": machine(), "packages": packages(),
+                "seconds": self.seconds()}
+
+
+def machine() -> dict:
+    """Processor, cores, memory and accelerator of this machine."""
+    names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo")
+             if line.startswith("model name")]
+    memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo")
+                   if line.startswith("MemTotal")), 0)
+    features = torch.cpu.get_capabilities()
+    return {"system": platform.platform(), "processor": names[0] if names else platform.processor(),
+            "cores": len(os.sched_getaffinity(0)), "memory_gib": round(memory / 2**20, 1),
+            "bfloat16": bool(features.get("avx512_bf16") or features.get("amx_bf16")),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "python": platform.python_version()}
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages the numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
