@@ -48,7 +48,7 @@ STYLE = {"figure.dpi": 110, "font.size": 12, "axes.titlesize": 13, "axes.labelsi
          "ytick.color": INK, "legend.frameon": False, "grid.color": "#e3e6e9"}
 
 
-def _styled(draw):
+def styled(draw):
     """Draws in the style of this project and leaves the reader's own settings alone."""
 
     @wraps(draw)
@@ -59,7 +59,7 @@ def _styled(draw):
     return styled
 
 
-def _figure(rows: int, cols: int, size: tuple[float, float], **settings):
+def new_figure(rows: int, cols: int, size: tuple[float, float], **settings):
     figure, axes = plt.subplots(rows, cols, figsize=size, squeeze=False, layout="constrained",
                                 **settings)
     plt.close(figure)
@@ -69,7 +69,7 @@ def _figure(rows: int, cols: int, size: tuple[float, float], **settings):
 # ── mazes and traces ────────────────────────────────────────────────────────────────────
 
 
-@_styled
+@styled
 def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
                per_row: int = 4) -> Figure:
     """Mazes side by side, start and goal marked.
@@ -81,7 +81,7 @@ def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
     """
     per_row = min(per_row, len(mazes))
     rows = -(-len(mazes) // per_row)
-    figure, axes = _figure(rows, per_row, (2.75 * per_row, 3.0 * rows + 0.35))
+    figure, axes = new_figure(rows, per_row, (2.75 * per_row, 3.0 * rows + 0.35))
     for ax, (title, maze) in zip(axes.flat, mazes.items(), strict=False):
         _draw_cells(ax, maze)
         _draw_plan(ax, (plans or {}).get(title))
@@ -96,7 +96,7 @@ def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
     return figure
 
 
-@_styled
+@styled
 def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | None = None,
                plan: Sequence[tuple[int, int]] | None = None, label: str | None = "auto") -> Figure:
     """The open and the closed list after some events of a trace.
@@ -117,7 +117,7 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     side = 4.6 if len(moments) == 1 else 3.3
     per_row = min(len(moments), 4)
     rows = -(-len(moments) // per_row)
-    figure, axes = _figure(rows, per_row, (max(side * per_row, 5.6), (side + 0.35) * rows + 0.7))
+    figure, axes = new_figure(rows, per_row, (max(side * per_row, 5.6), (side + 0.35) * rows + 0.7))
     for ax, moment in zip(axes.flat, moments, strict=False):
         _draw_moment(ax, maze, events[:moment], label, side / max(maze.rows, maze.cols))
         _draw_plan(ax, plan)
@@ -128,6 +128,9 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
         ax.axis("off")
     handles = [*_state_handles(), Patch(facecolor="none", edgecolor=INK, lw=2.5,
                                         label="closed last")]
+    if any(patch.get_hatch() for ax in axes.flat for patch in ax.patches):
+        handles.append(Patch(facecolor=CLOSED, edgecolor=WALLED, lw=0, hatch="////",
+                             label="a wall here"))
     if plan:
         handles.append(Line2D([], [], color=VERMILION, lw=3, label="plan"))
     # at most four side by side under one small grid
@@ -136,7 +139,7 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     return figure
 
 
-@_styled
+@styled
 def draw_verdict(maze: Maze, response: str) -> Figure:
     """A response with the first broken rule of its plan and of its trace marked.
 
@@ -146,7 +149,7 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
     """
     trace, plan, ended = sections(response)
     parts = [part for part in ("trace", "plan") if part == "plan" or trace is not None]
-    figure, axes = _figure(1, len(parts), (4.7 * len(parts) + 0.6, 5.4))
+    figure, axes = new_figure(1, len(parts), (4.7 * len(parts) + 0.6, 5.4))
     for ax, part in zip(axes.flat, parts, strict=True):
         if part == "plan":
             groups = _groups(plan or [], 3)
@@ -184,13 +187,11 @@ def _draw_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None)
                   cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
                   **({"edgecolors": FAINT, "linewidth": 1} if maze.rows <= 12 else {}))
     ax.set(aspect="equal", xlim=(-0.56, maze.cols - 0.44), ylim=(maze.rows - 0.44, -0.56))
-    for axis, side in ((ax.xaxis, maze.cols), (ax.yaxis, maze.rows)):
-        axis.set_ticks(range(0, side, 1 if side <= 12 else 10))
+    for name, axis, side in (("x", ax.xaxis, maze.cols), ("y", ax.yaxis, maze.rows)):
+        ticks = range(0, side, 1 if side <= 12 else 10)
+        axis.set_ticks(ticks, [f"{name} 0", *ticks[1:]])
     ax.tick_params(length=0, labelsize=10, pad=2)
     ax.xaxis.tick_top()
-    for name, corner, offset in (("x", (1, 1), (7, 8)), ("y", (0, 0), (-8, -7))):
-        ax.annotate(name, corner, offset, xycoords="axes fraction", textcoords="offset points",
-                    ha="center", va="center", fontsize=11, fontstyle="italic").set_in_layout(False)
     ax.spines[:].set_visible(False)
     ax.add_patch(Rectangle((-0.5, -0.5), maze.cols, maze.rows, fill=False, ec=WALLED, lw=1.5,
                            clip_on=False, zorder=3))
@@ -300,7 +301,7 @@ def _state_handles() -> list:
 # ── many mazes ──────────────────────────────────────────────────────────────────────────
 
 
-@_styled
+@styled
 def draw_properties(table: pd.DataFrame, columns: dict[str, str]) -> Figure:
     """How a few properties of mazes are distributed, a panel each, a box a generator.
 
@@ -310,7 +311,7 @@ def draw_properties(table: pd.DataFrame, columns: dict[str, str]) -> Figure:
     """
     names = [name for name in GENERATOR_NAMES if name in set(table["generator"])]
     counts = table["generator"].value_counts()
-    figure, axes = _figure(1, len(columns), (3.4 * len(columns) + 1.8, 0.46 * len(names) + 1.7),
+    figure, axes = new_figure(1, len(columns), (3.4 * len(columns) + 1.8, 0.46 * len(names) + 1.7),
                            sharey=True)
     for ax, (column, label) in zip(axes.flat, columns.items(), strict=True):
         values = [table.loc[table["generator"] == name, column].dropna() for name in names]
@@ -341,7 +342,7 @@ def draw_lengths(table: pd.DataFrame) -> Figure:
                                                                          "plan")})
 
 
-@_styled
+@styled
 def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
     """How often each spanning tree was drawn, against what equally likely trees would give.
 
@@ -350,7 +351,7 @@ def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
             trees never drawn may be left out.
         trees: how many trees there are.
     """
-    figure, axes = _figure(1, 2, (10.6, 4.3))
+    figure, axes = new_figure(1, 2, (10.6, 4.3))
     rank = np.arange(1, trees + 1)
     n = int(next(iter(counts.values())).sum())
     # order statistics of a count that is Poisson around the mean
@@ -368,7 +369,7 @@ def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_first_errors(table: pd.DataFrame, colour: str = CONDITION_COLOURS["swapped"]) -> Figure:
     """Where and by which rule traces break first.
 
@@ -377,7 +378,7 @@ def draw_first_errors(table: pd.DataFrame, colour: str = CONDITION_COLOURS["swap
         colour: of the bars.
     """
     counts = table["error"].fillna("none: valid").value_counts()
-    figure, axes = _figure(1, 1, (8.2, 0.55 * len(counts) + 1.4))
+    figure, axes = new_figure(1, 1, (8.2, 0.55 * len(counts) + 1.4))
     ax = axes[0, 0]
     bars = ax.barh(counts.index, 100 * counts / len(table), color=colour, height=0.62)
     ax.bar_label(bars, [f"{n:,}" for n in counts], padding=5, fontsize=11)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from helpers.astar import Event
+from helpers.astar import Event, solve
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Corpus, opening_word
 from helpers.language import Vocabulary, encode_mazes
 from helpers.maze import Maze, distance, generate
@@ -114,6 +114,33 @@ def token_lengths(generators: Sequence[str], rows: int, cols: int, count: int,
         parts.append(lengths.assign(generator=generator,
                                     largest_cost=highest - Vocabulary(rows, cols).first_cost))
     return pd.concat(parts, ignore_index=True)
+
+
+def length_summary(lengths: pd.DataFrame) -> pd.DataFrame:
+    """Mean, 95th percentile and largest number of tokens by generator and segment.
+
+    Args:
+        lengths: as from `token_lengths`.
+    """
+    groups = lengths.groupby("generator", sort=False)[["prompt", "trace", "plan"]]
+    summary = pd.concat({"mean": groups.mean(), "95 %": groups.quantile(0.95),
+                         "max": groups.max()}, axis=1)
+    return summary.swaplevel(axis=1)[["prompt", "trace", "plan"]].round().astype(int)
+
+
+def created_twice(generators: Sequence[str], rows: int, cols: int, count: int,
+                  **settings) -> pd.Series:
+    """How many of each generator's first traces create some cell more than once."""
+
+    def repeats(maze: Maze) -> bool:
+        cells = [(event.x, event.y) for event in solve(maze).trace if event.kind == "create"]
+        return len(set(cells)) < len(cells)
+
+    counts = {}
+    for generator in generators:
+        mazes = generate(generator, rows, cols, count, **settings)
+        counts[generator] = sum(repeats(mazes.maze(i)) for i in range(count))
+    return pd.Series(counts)
 
 
 def example_text(corpus: Corpus, index: int, condition: str) -> str:

@@ -187,6 +187,20 @@ def test_token_lengths():
     assert table["largest_cost"].tolist() == [max(max(e.g, e.h) for e in t) for t in traces]
 
 
+def test_length_summary():
+    lengths = tables.token_lengths(["dfs", "free_space"], 5, 5, 10, split="test")
+    summary = tables.length_summary(lengths)
+    assert list(summary.index) == ["dfs", "free_space"]
+    assert summary.loc["free_space", "prompt"].tolist() == [7, 7, 7]
+    assert summary.loc["dfs", ("plan", "max")] == lengths["plan"][:10].max()
+
+
+def test_created_twice_needs_loops():
+    counts = tables.created_twice(["wilson", "searchformer"], 12, 12, 50, split="test")
+    assert counts["wilson"] == 0
+    assert counts["searchformer"] > 0
+
+
 def test_texts_of_examples_and_responses():
     corpus = build(Recipe("wilson", 6, 6, "train", 1, "indexed", 40))
     trace, plan = solve(corpus.mazes.maze(0))
