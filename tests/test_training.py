@@ -1,0 +1,389 @@
+"""Training: it learns, it can be killed, and only the traces differ between conditions."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+import helpers
+from helpers import training
+from helpers.corpus import CONDITIONS, Recipe, batch_indices, build, make_batch
+from helpers.model import ModelConfig
+from helpers.training import (
+    CheckpointError,
+    Trainer,
+    TrainingConfig,
+    can_compile,
+    load_model,
+    make_optimizers,
+    rate,
+    read_checkpoint,
+)
+
+CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 240))
+MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=256, width=32, layers=2, heads=2,
+                    kv_heads=1, mlp_width=48)
+SETTINGS = TrainingConfig(batch_size=8, epochs=1, warmup_steps=5, checkpoint_every=7, log_every=1,
+                          validations=4)
+STEPS = 30
+
+
+def biases(model) -> dict:
+    """Stands in for a validation: a number that changes with every step."""
+    return {"bias": float(model.blocks[0].attention.qkv.bias.detach().double().square().sum())}
+
+
+def trainer(folder, **changes) -> Trainer:
+    arguments = {"corpus": CORPUS, "condition": "swapped", "model": MODEL, "training": SETTINGS,
+                 "seed": 3, "validate": biases, "compiled": False} | changes
+    return Trainer(**arguments, folder=folder)
+
+
+def metrics(folder) -> list[dict]:
+    """The rows of a run, but for the seconds."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(row.pop("seconds") >= 0 for row in rows)
+    return rows
+
+
+def state(folder) -> dict:
+    return read_checkpoint(folder / "checkpoint.safetensors")[1]
+
+
+def assert_same_run(folder, other) -> None:
+    """Equal to the last bit: weights, optimiser state, metrics."""
+    ours, theirs = state(folder), state(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert metrics(folder) == metrics(other)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The folder of a run from beginning to end."""
+    folder = tmp_path_factory.mktemp("whole")
+    trainer(folder).run()
+    return folder
+
+
+# ── it learns ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_loss_falls(tmp_path, condition):
+    settings = SETTINGS.model_copy(update={"epochs": 6, "batch_size": 12})
+    trainer(tmp_path, condition=condition, training=settings).run()
+    rows = [row for row in metrics(tmp_path) if "loss" in row]
+    first, last = (np.mean([row["loss"] for row in part]) for part in (rows[:3], rows[-5:]))
+    assert 3.2 < first < 3.6  # ln 34 = 3.5: nothing is known of the 34 tokens
+    assert last < 0.55 * first
+    assert all(np.isfinite(row["gradient_norm"]) for row in rows)
+    assert all((row["trace_loss"] is None) == (condition == "solution_only") for row in rows)
+
+
+def test_metrics_are_what_they_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "autocast", lambda device: nullcontext())
+    settings = SETTINGS.model_copy(update={"plan_weight": 2.5})
+    run = trainer(tmp_path, training=settings)
+    start = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.run(stop_after=3)
+    rows = metrics(tmp_path)
+    tokens = response_tokens = 0
+    for i, indices in zip(range(3), batch_indices(len(CORPUS), 8, 1, 3), strict=False):
+        batch = make_batch(CORPUS, "swapped", indices)
+        tokens, response_tokens = tokens + len(batch.tokens), response_tokens + len(batch.targets)
+        assert [rows[i][name] for name in ("step", "examples", "tokens", "response_tokens")] == [
+            i + 1, 8 * (i + 1), tokens, response_tokens]
+        if i == 0:
+            run.model.load_state_dict(start)
+            arrays = training.to_tensors(batch, 1.0, torch.device("cpu"))
+            logits = run.model(arrays[0], arrays[1])[torch.from_numpy(batch.learn)]
+            each = F.cross_entropy(logits, arrays[3], reduction="none").detach().numpy()
+            plan, trace = each[batch.in_plan], each[~batch.in_plan]
+            assert rows[0]["plan_loss"] == pytest.approx(plan.mean(), rel=1e-4)
+            assert rows[0]["trace_loss"] == pytest.approx(trace.mean(), rel=1e-4)
+            assert rows[0]["loss"] == pytest.approx(
+                (2.5 * plan.sum() + trace.sum()) / (2.5 * len(plan) + len(trace)), rel=1e-4)
+
+
+def test_validations_are_spread_over_the_run(whole):
+    rows = [row for row in metrics(whole) if "validation" in row]
+    assert [row["step"] for row in rows] == [8, 15, 22, 30]
+    assert len({row["validation"]["bias"] for row in rows}) == 4
+    assert [row["step"] for row in metrics(whole) if "loss" in row] == list(range(1, STEPS + 1))
+
+
+def test_rows_are_written_every_so_often(tmp_path):
+    trainer(tmp_path, training=SETTINGS.model_copy(update={"log_every": 12})).run(stop_after=25)
+    assert [row["step"] for row in metrics(tmp_path) if "loss" in row] == [1, 12, 24]
+
+
+# ── only the trace differs ──────────────────────────────────────────────────────────────
+
+
+def test_conditions_begin_with_the_same_weights_and_see_the_same_mazes(tmp_path, monkeypatch):
+    seen, weights = {}, {}
+
+    def noted(corpus, condition, indices):
+        seen.setdefault(condition, []).append(indices.tolist())
+        return make_batch(corpus, condition, indices)
+
+    monkeypatch.setattr(training, "make_batch", noted)
+    for condition in CONDITIONS:
+        run = trainer(tmp_path / condition, condition=condition)
+        weights[condition] = {name: value.clone() for name, value in run.model.state_dict().items()}
+        run.run(stop_after=4)
+    first, *others = CONDITIONS
+    for other in others:
+        assert seen[first] == seen[other]
+        assert all(torch.equal(value, weights[other][name])
+                   for name, value in weights[first].items())
+    assert len({tuple(map(tuple, steps)) for steps in seen.values()}) == 1
+
+
+def test_same_seed_same_run(tmp_path, whole):
+    torch.manual_seed(99)  # nothing but the seed given counts
+    np.random.seed(99)  # noqa: NPY002
+    trainer(tmp_path).run()
+    assert_same_run(tmp_path, whole)
+
+
+def test_another_seed_another_run(tmp_path, whole):
+    trainer(tmp_path, seed=4).run(stop_after=2)
+    assert metrics(tmp_path)[0]["loss"] != metrics(whole)[0]["loss"]
+
+
+# ── stopped and gone on ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("stops", [[1, 1, 5], [7, 7], [13, 4, 12], [29], [30]])
+def test_stopped_and_resumed(tmp_path, whole, stops):
+    for stop in stops:
+        trainer(tmp_path).run(stop_after=stop)
+    model = trainer(tmp_path).run()
+    assert_same_run(tmp_path, whole)
+    final = state(whole)
+    assert all(torch.equal(value, final[f"model.{name}"])
+               for name, value in model.state_dict().items())
+
+
+def test_one_object_run_bit_by_bit(tmp_path, whole):
+    run = trainer(tmp_path)
+    for stop in (2, 9, 1):
+        run.run(stop_after=stop)
+    run.run()
+    assert_same_run(tmp_path, whole)
+
+
+def test_run_again_when_done(tmp_path, whole):
+    trainer(tmp_path).run()
+    before = metrics(tmp_path)
+    model = trainer(tmp_path).run()
+    assert metrics(tmp_path) == before
+    assert torch.equal(model.embedding.weight, state(whole)["model.embedding.weight"])
+
+
+RUN = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+import torch
+torch.set_num_threads(1)
+import test_training as tests
+slow = lambda model: time.sleep(0.2) or tests.biases(model)
+tests.trainer(Path(sys.argv[3]), validate=slow).run()
+"""
+
+
+def test_killed_and_resumed(tmp_path, whole):
+    """SIGKILL at moments that nobody chose, at least twice within the run."""
+    paths = [str(Path(helpers.__file__).parents[1]), str(Path(__file__).parent)]
+    log, kills = tmp_path / "metrics.jsonl", 0
+    for lines in (4, 17, None):
+        process = subprocess.Popen([sys.executable, "-c", RUN, *paths, str(tmp_path)])
+        while lines and process.poll() is None:
+            if log.exists() and log.read_bytes().count(b"\n") >= lines:
+                time.sleep(random.random() * 0.05)
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        code = process.wait(timeout=120)
+        kills += code == -signal.SIGKILL
+        assert code in (0, -signal.SIGKILL)
+    assert kills == 2
+    assert code == 0
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.mark.parametrize("torn", ['{"step": 14, "exam', "{", '{"step": 13}'])
+def test_torn_metrics(tmp_path, whole, torn):
+    trainer(tmp_path).run(stop_after=13)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write(torn)
+    trainer(tmp_path).run()
+    assert_same_run(tmp_path, whole)
+
+
+# ── checkpoints that cannot be used ─────────────────────────────────────────────────────
+
+
+def refused(action, *parts: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 0.5, -1])
+def test_truncated_checkpoint(tmp_path, whole, keep):
+    data = (whole / "checkpoint.safetensors").read_bytes()
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(data[:keep if isinstance(keep, int) else int(keep * len(data))])
+    for action in (trainer(tmp_path).run, lambda: read_checkpoint(path), lambda: load_model(path)):
+        refused(action, str(path), "truncated")
+
+
+def test_missing_or_foreign_checkpoint(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    refused(lambda: load_model(path), str(path), "no such file")
+    for metadata in (None, {"format": "pt"}, {"identity": "{}"}):
+        save_file({"weights": torch.ones(3)}, path, metadata)
+        refused(trainer(tmp_path).run, str(path), "unreadable")
+
+
+@pytest.mark.parametrize(("changes", "difference"), [
+    ({"seed": 4}, "seed 3, this run has 4"),
+    ({"condition": "correct"}, "condition swapped, this run has correct"),
+    ({"model": replace(MODEL, mlp_width=50)}, "model mlp_width 48, this run has 50"),
+    ({"training": SETTINGS.model_copy(update={"learning_rate": 0.5})},
+     "training learning_rate 0.02, this run has 0.5"),
+    ({"corpus": build(replace(CORPUS.recipe, seed=2))}, "corpus seed 1, this run has 2"),
+    ({"corpus": build(replace(CORPUS.recipe, count=239))},
+     "corpus examples 240, this run has 239"),
+])
+def test_checkpoint_of_another_run(tmp_path, whole, changes, difference):
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes((whole / path.name).read_bytes())
+    refused(trainer(tmp_path, **changes).run, str(path), f"was written with {difference}")
+    assert path.read_bytes() == (whole / path.name).read_bytes()
+
+
+def test_checkpoint_of_another_scale(tmp_path, whole):
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes((whole / path.name).read_bytes())
+    other = build(Recipe("wilson", 5, 5, "train", 1, "indexed", 40))
+    refused(trainer(tmp_path, corpus=other, model=replace(MODEL, vocabulary=other.vocabulary.size)
+                    ).run, str(path), "vocabulary 34, this run has 44")
+    refused(lambda: load_model(path, other), str(path), "5x5", "4x4")
+    refused(lambda: trainer(tmp_path, corpus=other), "34 tokens", "5x5 grid 44")
+
+
+def test_model_of_a_checkpoint(tmp_path, whole):
+    expected = state(whole)
+    for name in ("checkpoint.safetensors", "model.safetensors"):
+        model = load_model(whole / name, CORPUS)
+        assert model.config == MODEL
+        assert all(torch.equal(value, expected[f"model.{name}"])
+                   for name, value in model.state_dict().items())
+
+
+def test_disk_full_while_a_checkpoint_is_written(tmp_path, whole, monkeypatch):
+    def half_written(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "checkpoint.safetensors"
+    trainer(tmp_path).run(stop_after=10)
+    before = path.read_bytes()
+    with monkeypatch.context() as full:
+        full.setattr(training, "save_file", half_written)
+        with pytest.raises(OSError, match="No space left"):
+            trainer(tmp_path).run()
+    assert path.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "metrics.jsonl"]
+    trainer(tmp_path).run()
+    assert_same_run(tmp_path, whole)
+
+
+# ── settings ────────────────────────────────────────────────────────────────────────────
+
+
+def test_batch_larger_than_the_corpus(tmp_path):
+    settings = SETTINGS.model_copy(update={"batch_size": 241})
+    with pytest.raises(ValueError, match="batch_size: got 241, takes at most the 240 examples"):
+        trainer(tmp_path, training=settings)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_context_shorter_than_an_example(tmp_path, condition):
+    longest = max(make_batch(CORPUS, condition, np.array([i])).lengths[0] for i in range(240))
+    trainer(tmp_path, condition=condition, model=replace(MODEL, context=int(longest)))
+    with pytest.raises(ValueError, match=f"context: got {longest - 1}, takes at least the "
+                                         f"{longest} tokens"):
+        trainer(tmp_path, condition=condition, model=replace(MODEL, context=int(longest) - 1))
+
+
+def test_every_parameter_has_one_optimizer(tmp_path):
+    model = trainer(tmp_path).model
+    (muon, _), (adam, _) = make_optimizers(model, SETTINGS)
+    parameters = [[weight for group in optimizer.param_groups for weight in group["params"]]
+                  for optimizer in (muon, adam)]
+    assert sorted(map(id, chain(*parameters))) == sorted(map(id, model.parameters()))
+    assert all(weight.dim() == 2 for weight in parameters[0])
+    assert any(weight is model.embedding.weight for weight in parameters[1])
+
+
+@given(st.integers(1, 3000), st.integers(0, 500), st.floats(0, 1))
+def test_learning_rate(steps, warmup_steps, decay_fraction):
+    settings = SETTINGS.model_copy(update={"warmup_steps": warmup_steps,
+                                           "decay_fraction": decay_fraction})
+    rates = np.array([rate(step, steps, settings) for step in range(steps)])
+    warmup = max(1, min(warmup_steps, steps // 4))
+    assert np.all((rates > 0) & (rates <= 1))
+    changes = np.sign(np.diff(rates).round(12))
+    assert np.all(np.diff(changes) <= 0)  # up, then level, then down
+    assert rates[0] == pytest.approx(min(1 / warmup, rate(0, steps, settings)))
+    assert rates[0] <= 1 / warmup
+    if decay_fraction <= 0.5:
+        assert rates.max() == 1
+        assert np.allclose(np.diff(rates[:warmup]), 1 / warmup)
+        assert np.all(rates[warmup - 1:int(steps * (1 - decay_fraction))] == 1)
+    if steps * decay_fraction >= 1:
+        assert rates[-1] <= 1 / (steps * decay_fraction) + 1e-12
+
+
+@pytest.mark.skipif(not can_compile(), reason="torch.compile finds no C++ compiler or headers")
+def test_compiled_is_eager(tmp_path, monkeypatch):
+    """Losses and gradients of a few steps, whose batches have several shapes."""
+    monkeypatch.setattr(training, "autocast", lambda device: nullcontext())
+    for name, compiled in (("eager", False), ("compiled", True)):
+        trainer(tmp_path / name, compiled=compiled, model=replace(MODEL, layers=1),
+                ).run(stop_after=5)
+    for ours, theirs in zip(*(metrics(tmp_path / name) for name in ("eager", "compiled")),
+                            strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-3)
