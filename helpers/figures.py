@@ -143,6 +143,8 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
 def draw_verdict(maze: Maze, response: str) -> Figure:
     """A response with the first broken rule of its plan and of its trace marked.
 
+    Of a trace that is valid, the first broken strict rule is.
+
     Args:
         maze: the maze the response is judged on.
         response: text from ``reasoning`` or ``solution`` on.
@@ -160,8 +162,8 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
             _draw_plan(ax, steps[:None if broken is None or broken.at is None else broken.at + 1])
         else:
             groups = _groups(trace, 5)
-            breaks = list(trace_breaks(maze, trace))
-            broken = breaks[0] if breaks else None
+            breaks = list(trace_breaks(maze, trace))  # the last is not strict, if any is not
+            broken = next((b for b in breaks if not b.strict), next(iter(breaks), None))
             events, _ = read_events(trace)
             moment = len(events) if broken is None else broken.at
             _draw_moment(ax, maze, events[:moment], "fgh" if maze.rows <= 8 else None,
@@ -273,7 +275,12 @@ def _mark_break(ax: Axes, part: str, groups: list[list[str]], broken) -> str:
         low, high = ax.get_ylim()
         # a cell just off the grid is still shown, one far off is left out
         if left - 2 < x < right + 2 and high - 2 < y < low + 2:
-            ax.plot(x, y, marker="x", ms=17, mew=4.5, color=VERMILION, zorder=7)
+            if part == "trace":  # numbers stand in the middle of its cells
+                ax.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, ec=VERMILION,
+                                       lw=3, zorder=6))
+                ax.plot(x + 0.3, y - 0.3, marker="x", ms=11, mew=3.5, color=VERMILION, zorder=7)
+            else:
+                ax.plot(x, y, marker="x", ms=17, mew=4.5, color=VERMILION, zorder=7)
             ax.set(xlim=(min(left, x - 0.56), max(right, x + 0.56)),
                    ylim=(max(low, y + 0.56), min(high, y - 0.56)))
     unit = "step" if part == "plan" else "event"

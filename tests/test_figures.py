@@ -80,7 +80,9 @@ def test_draw_trace_numbers_events():
     ("solution plan 0 1 plan 1 1 end", ["plan breaks wall at step 1"]),
     ("solution end", ["plan breaks empty"]),
     ("reasoning close 0 1 c0 c5 close 9 9 c1 c4",
-     ["trace breaks strict rule missing_create at event 1", "plan breaks missing"]),
+     ["trace breaks not_in_open at event 1", "plan breaks missing"]),
+    ("reasoning " + " ".join(map(str, [*TRACE, TRACE[-1]])),
+     [f"trace breaks strict rule after_goal at event {len(TRACE)}", "plan breaks missing"]),
     ("reasoning close 0 1 c0 solution plan 0 1 plan -1 x end",
      ["trace breaks parse at event 0", "plan breaks parse at step 1"]),
     ("reasoning " + " ".join(map(str, TRACE)) + " solution "
