@@ -52,11 +52,11 @@ def styled(draw):
     """Draws in the style of this project and leaves the reader's own settings alone."""
 
     @wraps(draw)
-    def styled(*args, **settings) -> Figure:
+    def in_style(*args, **settings) -> Figure:
         with plt.rc_context({**sns.axes_style("ticks"), **STYLE}):
             return draw(*args, **settings)
 
-    return styled
+    return in_style
 
 
 def new_figure(rows: int, cols: int, size: tuple[float, float], **settings):
@@ -81,7 +81,8 @@ def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
     """
     per_row = min(per_row, len(mazes))
     rows = -(-len(mazes) // per_row)
-    figure, axes = new_figure(rows, per_row, (2.75 * per_row, 3.0 * rows + 0.35))
+    tall = max(maze.rows / maze.cols for maze in mazes.values())
+    figure, axes = new_figure(rows, per_row, (2.75 * per_row, (2.5 * tall + 0.5) * rows + 0.35))
     for ax, (title, maze) in zip(axes.flat, mazes.items(), strict=False):
         _draw_cells(ax, maze)
         _draw_plan(ax, (plans or {}).get(title))
@@ -117,7 +118,8 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     side = 4.6 if len(moments) == 1 else 3.3
     per_row = min(len(moments), 4)
     rows = -(-len(moments) // per_row)
-    figure, axes = new_figure(rows, per_row, (max(side * per_row, 5.6), (side + 0.35) * rows + 0.7))
+    height = (side * maze.rows / maze.cols + 0.35) * rows + 0.7
+    figure, axes = new_figure(rows, per_row, (max(side * per_row, 5.6), height))
     for ax, moment in zip(axes.flat, moments, strict=False):
         _draw_moment(ax, maze, events[:moment], label, side / max(maze.rows, maze.cols))
         _draw_plan(ax, plan)

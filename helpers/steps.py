@@ -1,10 +1,13 @@
 """The steps of a study, one function each; the notebooks call them, Snakemake runs those."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from helpers import evaluation
 from helpers.corpus import Corpus, build, count_problems, overlap
@@ -13,6 +16,9 @@ from helpers.progress import bar
 from helpers.runs import Run
 from helpers.scale import Scale
 from helpers.training import Trainer, load_model
+
+PROJECT = Path(__file__).resolve().parent.parent
+TABLES = ("headline", "comparisons", "coupling", "errors", "learning_curves")
 
 
 def device() -> str:
@@ -133,12 +139,33 @@ def analyse(scale: Scale, run: Run) -> dict[str, pd.DataFrame]:
     curves = evaluation.learning_curves({(condition, seed): metrics(run, condition, seed)
                                          for condition in scale.conditions
                                          for seed in scale.seeds})
-    tables = {"headline": evaluation.headline(rows), "comparisons": evaluation.comparisons(rows),
-              "coupling": evaluation.coupling(rows), "errors": evaluation.errors(rows),
-              "learning_curves": curves}
+    made = (evaluation.headline(rows), evaluation.comparisons(rows), evaluation.coupling(rows),
+            evaluation.errors(rows), curves)
+    tables = dict(zip(TABLES, made, strict=True))
     for name, table in tables.items():
         with atomic(run.file(f"{name}.csv"), "w") as file:
             table.to_csv(file, index=False)
     with atomic(run.file("run.json"), "w") as file:
         json.dump(run.describe(scale), file, indent=1)
     return tables
+
+
+def tables(scale: Scale, root: str) -> tuple[dict[str, pd.DataFrame], Path]:
+    """The tables of a run, made anew from ``root``, or as published where that is empty.
+
+    Returns:
+        The tables by name, and the folder they are from.
+    """
+    if root:
+        run = Run.of(scale, root)
+        return analyse(scale, run), run.folder
+    folder = PROJECT / "results" / scale.name
+    return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}, folder
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Writes a figure as SVG, the same bytes for the same figure; published ones stay."""
+    if folder.parent == PROJECT / "results":
+        return
+    with rc_context({"svg.hashsalt": name}), atomic(folder / f"{name}.svg") as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

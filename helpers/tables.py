@@ -116,6 +116,13 @@ def token_lengths(generators: Sequence[str], rows: int, cols: int, count: int,
     return pd.concat(parts, ignore_index=True)
 
 
+def corpus_lengths(corpora: dict[str, Corpus]) -> pd.DataFrame:
+    """Tokens of prompt, trace and plan of every example, for `figures.draw_lengths`."""
+    return pd.concat([pd.DataFrame(corpus.lengths(), columns=["prompt", "trace", "plan"])
+                      .assign(generator=name) for name, corpus in corpora.items()],
+                     ignore_index=True)
+
+
 def length_summary(lengths: pd.DataFrame) -> pd.DataFrame:
     """Mean, 95th percentile and largest number of tokens by generator and segment.
 

@@ -54,6 +54,7 @@ class TrainingConfig(BaseModel):
     validations: PositiveInt = 8  # points of the run at which plans for held-out mazes are judged
     checkpoint_every: PositiveInt = 500  # steps
     log_every: PositiveInt = 20  # steps
+    compiled: bool = True  # by torch.compile, where that works; a minute that long runs earn back
 
 
 class CheckpointError(ValueError):
@@ -74,7 +75,7 @@ class Trainer:
         folder: where the run lives.
         validate: called with the model at the validation points, returns numbers to log.
         device: ``cpu`` or ``cuda``.
-        compiled: whether to use torch.compile; by default wherever it can work.
+        compiled: overrides the setting of that name.
     """
 
     def __init__(self, corpus: Corpus, condition: str, model: ModelConfig,
@@ -101,7 +102,7 @@ class Trainer:
                              "that the longest training example feeds in")
         self.step = self.tokens = self.response_tokens = 0
         self.seconds = 0.0
-        compiled = can_compile() if compiled is None else compiled
+        compiled = training.compiled and can_compile() if compiled is None else compiled
         self._loss = torch.compile(self.model.loss, dynamic=True) if compiled else self.model.loss
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.folder / "checkpoint.safetensors"
