@@ -5,7 +5,6 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # notebooks run headless here: bars go to files, and arithmetic on one thread repeats itself
 HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/notebooks/progress OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
@@ -33,9 +32,8 @@ smoke: .venv
 lab: .venv
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
-bench: .venv
-	$(PIP) --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python benchmarks/data.py
+bench: .venv/.bench
+	@$(BIN)/python benchmarks/data.py
 
 # runs the committed notebooks again and strips what does not belong into version control
 notebooks: .venv
@@ -53,8 +51,11 @@ clean:
 .venv: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"make: PYTHON={sys.executable} is Python {v[0]}.{v[1]}, takes 3.11 or later; try make PYTHON=python3.12")'
-	@echo "Setting up .venv (a few minutes the first time)"
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear .venv || $(PYTHON) setup_venv.py .venv
-	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint constraints.txt --editable '.[test]'
+	@$(PYTHON) setup_venv.py $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	  --constraint constraints.txt --editable '.[test]'
+
+# the peers that `make bench` measures in the same run
+.venv/.bench: .venv/.ready
+	@echo "Installing the benchmark's peers"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@touch $@
