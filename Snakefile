@@ -13,7 +13,8 @@ SCALE = load_scale(config["scale"])
 MODELS = [f"{condition}_{seed}" for seed in SCALE.seeds for condition in SCALE.conditions]
 GPU = int(torch.cuda.is_available())
 
-os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()), "MPLBACKEND": "agg",
+Path("notebooks").mkdir(exist_ok=True)
+os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()),
                "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
@@ -56,8 +57,7 @@ rule training:
     params:
         condition=lambda wildcards: split(wildcards.model)[0],
         seed=lambda wildcards: split(wildcards.model)[1],
-    # the long ones first: the short one then trains beside their evaluation
-    priority: lambda wildcards: 2
+    priority: 2
     resources:
         gpu=GPU
     log:

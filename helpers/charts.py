@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from helpers.corpus import Corpus
+from helpers.evaluation import interval
 from helpers.figures import (
     CONDITION_COLOURS,
     CONDITION_NAMES,
@@ -26,12 +27,12 @@ def draw_headline(table: pd.DataFrame) -> Figure:
     """Plan validity and trace validity of each condition on each distribution.
 
     Args:
-        table: as `evaluation.headline` gives it. Bars are 95 % Wilson-score intervals of plan
-            validity; with several seeds each stands for itself.
+        table: as `evaluation.headline` gives it. Bars are 95 % Wilson-score intervals; with
+            several seeds each stands for itself.
     """
     figure, ((plans, traces),) = new_figure(1, 2, (12, 4.6), sharey=True)
-    _dots(plans, table, "plan_valid", ("plan_valid_low", "plan_valid_high"))
-    _dots(traces, table.dropna(subset="trace_valid"), "trace_valid", None)
+    _dots(plans, table, "plan_valid")
+    _dots(traces, table.dropna(subset="trace_valid"), "trace_valid")
     plans.set(title="Is the plan valid?", ylabel="valid responses")
     traces.set(title="Is the trace a valid A* run?", ylabel="")
     counts = sorted(set(table["n"]))
@@ -41,7 +42,7 @@ def draw_headline(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _dots(ax: Axes, table: pd.DataFrame, rate: str, bounds: tuple[str, str] | None) -> None:
+def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
     distributions = list(table["distribution"].unique())
     models = list(table[["condition", "seed"]].drop_duplicates().itertuples(index=False))
     for i, (condition, seed) in enumerate(models):
@@ -50,10 +51,9 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str, bounds: tuple[str, str] | No
         x += 0.6 * ((i + 0.5) / len(models) - 0.5)
         y = part[rate].to_numpy(float)
         first = condition not in [name for name, _ in models[:i]]
-        error = None
-        if bounds:
-            low, high = (part[name].to_numpy(float) for name in bounds)
-            error = np.clip([y - low, high - y], 0, None)
+        bounds = [interval(round(share * n), n) for share, n in zip(y, part["n"], strict=True)]
+        low, high = np.array(bounds).reshape(-1, 2).T
+        error = np.clip([y - low, high - y], 0, None)
         ax.errorbar(x, y, error, fmt="o", markersize=7, capsize=3,
                     color=CONDITION_COLOURS[condition],
                     label=CONDITION_NAMES[condition] if first else None)
