@@ -1,0 +1,68 @@
+"""The three lists of packages agree: pyproject.toml, environment.yml and constraints.txt."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
+CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
+
+NEEDED = [Requirement(line) for line in PROJECT["dependencies"]]
+TESTS, PEERS = ([Requirement(line) for line in PROJECT["optional-dependencies"][extra]]
+                for extra in ("test", "bench"))
+
+
+def pins():
+    """Canonical name → version of constraints.txt."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / "constraints.txt").open()]
+    parts = [line.partition("==") for line in lines if line]
+    return {canonicalize_name(name): Version(version) for name, _, version in parts}
+
+
+def conda_packages():
+    """Name → bounds of environment.yml, python and pip among them."""
+    found = [Requirement(line) for line in CONDA["dependencies"] if isinstance(line, str)]
+    return {package.name: package.specifier for package in found}
+
+
+def test_conda_has_the_same_packages_within_the_same_bounds():
+    wanted = {CONDA_NAMES.get(package.name, package.name): package.specifier
+              for package in NEEDED + TESTS}
+    wanted |= {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
+    assert conda_packages() == wanted
+
+
+def test_conda_installs_the_package_itself_and_asks_conda_forge_first():
+    assert CONDA["dependencies"][-1] == {"pip": ["-e ."]}
+    assert CONDA["channels"][0] == "conda-forge"
+
+
+@pytest.mark.parametrize("name", ["jupyterlab", "torch", "numpy", "seaborn", "ipywidgets",
+                                  "papermill", "nbval"])
+def test_named(name):
+    assert name in {package.name for package in NEEDED + TESTS}
+    assert CONDA_NAMES.get(name, name) in conda_packages()
+
+
+@pytest.mark.parametrize("package", NEEDED + TESTS + PEERS, ids=lambda package: package.name)
+def test_pinned_within_its_bounds(package):
+    assert pins()[canonicalize_name(package.name)] in package.specifier
+
+
+def test_pins_are_of_exact_public_versions():
+    assert pins()["torch"] == Version("2.13.0")
+    assert not [name for name, version in pins().items() if version.local]
+
+
+def test_torch_is_a_range():
+    torch = next(package for package in NEEDED if package.name == "torch")
+    assert {"2.11.0", "2.13.0", "2.20.0"} == set(
+        torch.specifier.filter(["2.10.0", "2.11.0", "2.13.0", "2.20.0"]))
