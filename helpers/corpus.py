@@ -9,7 +9,6 @@ Loss falls on the response alone, that is on what follows ``reasoning`` (or ``so
 where there is no trace): the walls of a prompt are noise nobody could predict.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from helpers.files import atomic
+from helpers.files import atomic, checksum
 from helpers.language import REASONING, SOLUTION, Vocabulary, encode_mazes
 from helpers.maze import MazeError, Mazes, Sampler, check_choice
 
@@ -92,7 +91,7 @@ class Corpus:
         """Writes the corpus, under a temporary name first: nothing is ever half-written."""
         arrays = self._arrays()
         about = {"format": FORMAT, "recipe": self.recipe.__dict__, "removed": self.removed}
-        about["sha256"] = _digest(about, arrays)
+        about["sha256"] = checksum(about, arrays)
         with atomic(path) as temporary:  # one entry: safetensors puts several in any order
             save_file(arrays, temporary, {"corpus": json.dumps(about)})
 
@@ -113,7 +112,7 @@ class Corpus:
             raise CorpusError(f"corpus {path}: unreadable or truncated ({error})") from None
         if about.get("format") != FORMAT:
             raise CorpusError(f"corpus {path}: got format {about.get('format')}, takes {FORMAT}")
-        if about.pop("sha256", None) != _digest(about, arrays):
+        if about.pop("sha256", None) != checksum(about, arrays):
             raise CorpusError(f"corpus {path}: its checksum does not match, its bytes have changed")
         fields = about["recipe"]
         fields["params"] = tuple((name, value) for name, value in fields["params"])
@@ -312,12 +311,3 @@ def batch_indices(n: int, batch_size: int, epochs: int, seed: int) -> Iterator[n
         order = np.random.default_rng([seed, epoch]).permutation(n)
         for start in range(0, n - batch_size + 1, batch_size):
             yield order[start:start + batch_size]
-
-
-def _digest(about: dict, arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(json.dumps(about).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array)
-    return digest.hexdigest()

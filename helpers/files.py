@@ -1,11 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the checksum of what stands in them."""
 
+import glob
+import hashlib
+import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+import numpy as np
+
+ABANDONED = 600  # seconds after which nobody writes to a temporary file any more
 
 
 @contextmanager
@@ -14,6 +22,7 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
 
     Whatever goes wrong within the ``with`` block, no temporary file remains and what stood
     under the final name stands there still. A device or a pipe is written to as it is.
+    The temporary file of a writer that was killed goes with a later write of the same name.
 
     Args:
         path: the final name; a symbolic link is followed.
@@ -34,6 +43,25 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
             with open(target, "rb+") as handle:
                 os.fsync(handle.fileno())
             os.replace(target, path)
+            _sweep(path)
     finally:
         if not special:
             target.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Removes temporary files of ``path`` that their writers have abandoned."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # another writer was faster, or it is not ours
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
+
+
+def checksum(about: dict, arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 over a description that JSON can hold and over arrays, names and types included."""
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array)
+    return digest.hexdigest()

@@ -32,7 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
-from helpers.files import atomic
+from helpers.files import atomic, checksum
 from helpers.model import ModelConfig, Transformer, pack
 from helpers.progress import bar
 
@@ -40,7 +40,7 @@ from helpers.progress import bar
 class TrainingConfig(BaseModel):
     """How to train; the same for all conditions."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     batch_size: PositiveInt = 32  # examples a step
     epochs: PositiveInt = 1  # passes over the corpus
@@ -132,10 +132,11 @@ class Trainer:
                     self._log(row)
                 if self.step in marks and self.validate:
                     self._log({"validation": self.validate(self.model)})
+                    self.seconds = time.perf_counter() - began
                 if self.step % self.settings.checkpoint_every == 0 or self.step == last:
                     self.save()
         if self.step == self.steps:
-            self._write(self.folder / "model.safetensors", self._weights())
+            _write(self.folder / "model.safetensors", self._about(), self._weights())
         return self.model
 
     def _train_step(self, batch: Batch) -> dict:
@@ -174,11 +175,12 @@ class Trainer:
 
     # ── checkpoints ──
 
-    def _identity(self) -> dict:
-        """What must agree between a checkpoint and the run that goes on from it."""
-        return {"condition": self.condition, "seed": self.seed,
-                "model": asdict(self.model.config), "training": self.settings.model_dump(),
-                "corpus": {"examples": len(self.corpus), **asdict(self.corpus.recipe)}}
+    def _about(self) -> dict:
+        """What a checkpoint says of itself; the identity must agree with the run it goes on in."""
+        identity = {"condition": self.condition, "seed": self.seed,
+                    "model": asdict(self.model.config), "training": self.settings.model_dump(),
+                    "corpus": {"examples": len(self.corpus), **asdict(self.corpus.recipe)}}
+        return {"identity": identity, "counters": [self.step, self.tokens, self.response_tokens]}
 
     def save(self) -> None:
         """Writes weights, optimiser state and counters."""
@@ -187,19 +189,10 @@ class Trainer:
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{j}.{name}": torch.as_tensor(value)
                             for name, value in state.items()}
-        self._write(self.checkpoint, tensors)
+        _write(self.checkpoint, self._about() | {"seconds": self.seconds}, tensors)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {f"model.{name}": value for name, value in self.model.state_dict().items()}
-
-    def _write(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
-        """Writes tensors with the run's identity and counters, whole or not at all."""
-        metadata = {"identity": json.dumps(self._identity()),
-                    "counters": json.dumps([self.step, self.tokens, self.response_tokens,
-                                            self.seconds])}
-        with atomic(path) as temporary:
-            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-                      temporary, metadata)
 
     def resume(self) -> None:
         """Goes back to the state of the checkpoint.
@@ -207,8 +200,8 @@ class Trainer:
         Raises:
             CheckpointError: it is unreadable, or belongs to a run with other settings.
         """
-        metadata, tensors = read_checkpoint(self.checkpoint)
-        theirs, ours = metadata["identity"], json.loads(json.dumps(self._identity()))
+        about, tensors = read_checkpoint(self.checkpoint)
+        theirs, ours = about["identity"], json.loads(json.dumps(self._about()["identity"]))
         theirs, ours = _flat(theirs), _flat(ours)
         for name, value in ours.items():
             if theirs.get(name) != value:
@@ -222,7 +215,8 @@ class Trainer:
                 index, key = name.split(".", 1)
                 state.setdefault(int(index), {})[key] = value
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-        self.step, self.tokens, self.response_tokens, self.seconds = metadata["counters"]
+        self.step, self.tokens, self.response_tokens = about["counters"]
+        self.seconds = about["seconds"]
         # whole lines only: a crash or a full disk may have torn the last one
         lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
         with atomic(self.metrics, "w") as file:
@@ -231,21 +225,40 @@ class Trainer:
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Metadata (``identity``, ``counters``) and tensors of a checkpoint.
+    """What a checkpoint says of itself (``identity``, ``counters``), and its tensors.
 
     Raises:
-        CheckpointError: no file, or a truncated or foreign one.
+        CheckpointError: no file, or a truncated, changed or foreign one.
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            about = json.loads((file.metadata() or {})["training"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata["identity"], metadata["counters"]
+        expected = about["sha256"]
+        del about["sha256"]
     except FileNotFoundError:
         raise CheckpointError(f"checkpoint {path}: there is no such file") from None
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {path}: unreadable or truncated ({error})") from None
-    return metadata, tensors
+    if expected != _checksum(about, tensors):
+        raise CheckpointError(f"checkpoint {path}: its checksum does not match, its bytes have "
+                              "changed")
+    return about, tensors
+
+
+def _write(path: Path, about: dict, tensors: dict[str, torch.Tensor]) -> None:
+    """Writes a checkpoint, whole or not at all."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    about = json.loads(json.dumps(about))  # tuples as the lists they will be when read
+    about["sha256"] = _checksum(about, tensors)
+    with atomic(path) as temporary:  # one entry: safetensors puts several in any order
+        save_file(tensors, temporary, {"training": json.dumps(about)})
+
+
+def _checksum(about: dict, tensors: dict[str, torch.Tensor]) -> str:
+    return checksum(about, {f"{name} {value.dtype} {tuple(value.shape)}":
+                            value.reshape(-1).view(torch.uint8).numpy()
+                            for name, value in tensors.items()})
 
 
 def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cpu") -> Transformer:
@@ -257,14 +270,14 @@ def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cp
     Raises:
         CheckpointError: as `read_checkpoint`, or the corpus has another grid size.
     """
-    metadata, tensors = read_checkpoint(path)
-    trained_on = metadata["identity"]["corpus"]
+    about, tensors = read_checkpoint(path)
+    trained_on = about["identity"]["corpus"]
     if corpus is not None:
         theirs, ours = ((r["rows"], r["cols"]) for r in (trained_on, asdict(corpus.recipe)))
         if theirs != ours:
             raise CheckpointError(f"corpus: got a {ours[0]}x{ours[1]} grid, checkpoint {path} "
                                   f"takes {theirs[0]}x{theirs[1]}")
-    model = Transformer(ModelConfig(**metadata["identity"]["model"]))
+    model = Transformer(ModelConfig(**about["identity"]["model"]))
     model.load_state_dict(_under("model.", tensors))
     return model.to(device)
 

@@ -300,6 +300,18 @@ def test_atomic(mode):
     assert Path("out.txt").read_text(encoding="utf-8") == "naïve"
 
 
+def test_atomic_sweeps_up_after_the_killed():
+    """Temporary files of the same name that nobody has written to for long, and no others."""
+    names = [".out[1].txt.0123abcd.tmp", ".out[1].txt.4567abcd.tmp", ".out1.txt.89ababcd.tmp"]
+    for name in names:
+        Path(name).write_text("half of")
+    for name in names[1:]:
+        os.utime(name, (0, 0))
+    with atomic("out[1].txt", "w") as file:
+        file.write("all")
+    assert files() == sorted([names[0], names[2], "out[1].txt"])
+
+
 def test_atomic_follows_links_and_keeps_devices():
     Path("real.txt").write_text("old")
     Path("link.txt").symlink_to("real.txt")

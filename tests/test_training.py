@@ -271,9 +271,43 @@ def test_truncated_checkpoint(tmp_path, whole, keep):
 def test_missing_or_foreign_checkpoint(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     refused(lambda: load_model(path), str(path), "no such file")
-    for metadata in (None, {"format": "pt"}, {"identity": "{}"}):
+    for metadata in (None, {"format": "pt"}, {"training": "{}"}, {"training": "[]"},
+                     {"training": '{"identity"'}):
         save_file({"weights": torch.ones(3)}, path, metadata)
         refused(trainer(tmp_path).run, str(path), "unreadable")
+
+
+def test_changed_byte(tmp_path, whole):
+    """Wherever it stands: in the header it may do no harm, else it is noticed."""
+    path = tmp_path / "model.safetensors"
+    data = (whole / path.name).read_bytes()
+    expected = read_checkpoint(whole / path.name)
+    header = 8 + int.from_bytes(data[:8], "little")
+    noticed = 0
+    for place in (*range(0, header, 7), *range(header, len(data), 2999), len(data) - 1):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        try:
+            about, tensors = read_checkpoint(path)
+        except CheckpointError:
+            noticed += 1
+        else:
+            assert place < header
+            assert about == expected[0]
+            assert all(torch.equal(value, expected[1][name]) for name, value in tensors.items())
+    assert noticed > 50
+    changed = bytearray(data)
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    refused(lambda: load_model(path), str(path), "checksum does not match")
+
+
+def test_same_settings_same_bytes(tmp_path, whole):
+    trainer(tmp_path).run(stop_after=11)
+    trainer(tmp_path).run()
+    name = "model.safetensors"
+    assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
 
 
 @pytest.mark.parametrize(("changes", "difference"), [
