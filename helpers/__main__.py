@@ -13,8 +13,9 @@ from typing import IO
 from tqdm import tqdm
 
 from helpers.files import atomic
+from helpers.generators import GENERATORS
 from helpers.language import Vocabulary, encode_mazes, jsonl, read_jsonl_text
-from helpers.maze import GENERATORS, SAMPLINGS, SPLITS, MazeError, Sampler, check_size
+from helpers.maze import SAMPLINGS, SPLITS, MazeError, Sampler, check_size
 from helpers.validator import Verdict, judge_text
 
 

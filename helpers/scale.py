@@ -19,8 +19,9 @@ from pydantic import (
 )
 
 from helpers.corpus import CONDITIONS, Recipe
+from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
-from helpers.maze import GENERATORS, Sampler
+from helpers.maze import Sampler
 from helpers.model import ModelConfig
 from helpers.training import TrainingConfig
 

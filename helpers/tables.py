@@ -8,8 +8,9 @@ from scipy import ndimage
 
 from helpers.astar import Event, solve
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Corpus, opening_word
+from helpers.generators import distance
 from helpers.language import Vocabulary, encode_mazes
-from helpers.maze import Maze, distance, generate
+from helpers.maze import Maze, generate
 from helpers.validator import judge_responses
 
 Cell = tuple[int, int]

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from helpers.astar import CLOSE, CREATE
+from helpers.generators import distance
 from helpers.language import (
     CLOSE_WORD,
     CREATE_WORD,
@@ -22,7 +23,7 @@ from helpers.language import (
     SPECIALS,
     Vocabulary,
 )
-from helpers.maze import Maze, Mazes, distance
+from helpers.maze import Maze, Mazes
 from helpers.rules import (
     PLAN_ERRORS,
     TRACE_ERRORS,

@@ -5,7 +5,8 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from helpers.astar import solve
-from helpers.maze import GENERATORS, Maze, MazeError, generate
+from helpers.generators import GENERATORS
+from helpers.maze import Maze, MazeError, generate
 
 # the first example of a test may have to wait for a kernel to be compiled
 settings.register_profile("compiled", deadline=None)

@@ -8,7 +8,8 @@ from hypothesis import given
 from strategies import generated, mazes, scattered
 
 from helpers.astar import STEPS, Event, events_bound, solve, solve_reference
-from helpers.maze import GENERATORS, Maze, distance, generate
+from helpers.generators import GENERATORS, distance
+from helpers.maze import Maze, generate
 
 
 def test_a_trace_checked_by_hand():

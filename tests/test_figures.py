@@ -10,7 +10,8 @@ import pytest
 from helpers import figures, tables, widgets
 from helpers.astar import Event, solve
 from helpers.corpus import CONDITIONS, Recipe, build, count_problems
-from helpers.maze import GENERATORS, Maze, generate
+from helpers.generators import GENERATORS
+from helpers.maze import Maze, generate
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",

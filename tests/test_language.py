@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from strategies import mazes, right_response
 
 from helpers.astar import solve
+from helpers.generators import GENERATORS
 from helpers.language import (
     END,
     PAD,
@@ -19,7 +20,7 @@ from helpers.language import (
     jsonl,
     read_jsonl_text,
 )
-from helpers.maze import GENERATORS, Mazes, Sampler, generate
+from helpers.maze import Mazes, Sampler, generate
 from helpers.rules import read_example
 
 

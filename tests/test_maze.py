@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from helpers.astar import solve
+from helpers.generators import GENERATORS, distance
 from helpers.language import Vocabulary, encode_mazes, jsonl
-from helpers.maze import GENERATORS, SAMPLINGS, Maze, MazeError, Sampler, distance, generate
+from helpers.maze import SAMPLINGS, Maze, MazeError, Sampler, generate
 
 # generator, split, lines; sha256 of the whole file, of its first 10 lines, of its first line.
 # The files of the published tool with seed 42 at 30x30.

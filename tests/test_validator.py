@@ -10,8 +10,9 @@ from strategies import mazes, responses, right_response
 
 from helpers import maze as maze_module
 from helpers import rules
+from helpers.generators import GENERATORS
 from helpers.language import REASONING, SOLUTION, Vocabulary, encode_mazes
-from helpers.maze import GENERATORS, Maze, Mazes, generate
+from helpers.maze import Maze, Mazes, generate
 from helpers.validator import (
     PLAN_ERRORS,
     TRACE_ERRORS,
