@@ -57,13 +57,22 @@ rule training:
     params:
         condition=lambda wildcards: split(wildcards.model)[0],
         seed=lambda wildcards: split(wildcards.model)[1],
-    priority: 2
+    wildcard_constraints:
+        model="(?!solution_only).+"
+    priority: 3
     resources:
         gpu=GPU
     log:
         "logs/training_{model}.log"
     shell:
         notebook("05_training", MODEL)
+
+
+# the shortest comes last: it then trains beside the evaluation of the others
+use rule training as training_without_trace with:
+    wildcard_constraints:
+        model="solution_only.+"
+    priority: 2
 
 
 rule evaluation:
