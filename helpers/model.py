@@ -365,7 +365,8 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray]) -> Tens
 def step(model: Transformer, cache: Cache, tokens: Tensor) -> Tensor:
     """Appends a token to each row (int64 [B]) and returns the logits after it, [B, vocabulary]."""
     rope = model.rotary(cache.lengths)
-    longest = int(cache.lengths.max()) + 1
+    # on a CPU whole rows: a product with a part of each row would first copy that part
+    longest = int(cache.lengths.max()) + 1 if tokens.is_cuda else cache.keys.shape[3]
     seen = torch.arange(longest, device=tokens.device)
     visible = (seen <= cache.lengths[:, None])[:, None, None]
     x = model.embedding(tokens)
