@@ -22,7 +22,7 @@ unit: .venv
 	$(BIN)/pytest
 
 nbval: .venv
-	$(HEADLESS) $(BIN)/pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	$(HEADLESS) $(BIN)/pytest --nbval notebooks
 
 # a study from nothing, not from what an earlier one left
 smoke: .venv
