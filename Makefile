@@ -3,6 +3,7 @@ SCALE ?= laptop
 PYTHON ?= python3
 # e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
 TORCH_INDEX ?=
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 BIN := .venv/bin
 # notebooks run headless here: bars go to files, and arithmetic on one thread repeats itself
@@ -51,11 +52,9 @@ clean:
 .venv: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
-	@$(PYTHON) setup_venv.py $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
-	  --constraint constraints.txt --editable '.[test]'
+	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test]'
 
 # the peers that `make bench` measures in the same run
 .venv/.bench: .venv/.ready
-	@echo "Installing the benchmark's peers"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,bench]'
 	@touch $@
