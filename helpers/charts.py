@@ -163,7 +163,11 @@ def draw_coupling(table: pd.DataFrame) -> Figure:
              "only_trace_valid": ("only the trace valid", "#e69f00"),
              "neither_valid": ("neither valid", "#c9ced3")}
     conditions = list(table["condition"].unique())
-    figure, (axes,) = new_figure(1, len(conditions), (6 * len(conditions), 4.4), sharey=True)
+    columns = max(1, len(conditions))
+    figure, (axes,) = new_figure(1, columns, (6 * columns, 4.4), sharey=True)
+    if not conditions:
+        axes[0].set(title="No condition with traces", xticks=[], yticks=[])
+        return figure
     for ax, condition in zip(axes, conditions, strict=True):
         part = table[table["condition"] == condition]
         left = np.zeros(len(part))

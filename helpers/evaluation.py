@@ -64,10 +64,10 @@ def texts(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> Iterat
         yield corpus.vocabulary.decode(np.concatenate([prompt, response]))
 
 
-def plan_validity(model: Transformer, corpus: Corpus, condition: str,
-                  max_new_tokens: int) -> dict:
+def plan_validity(model: Transformer, corpus: Corpus, condition: str, max_new_tokens: int,
+                  batch_size: int = 256) -> dict:
     """The numbers of a learning curve: share of valid plans (and traces), with n."""
-    rows = judge(corpus, condition, respond(model, corpus, condition,
+    rows = judge(corpus, condition, respond(model, corpus, condition, batch_size=batch_size,
                                             max_new_tokens=max_new_tokens))
     result = {"n": len(rows), "plan_valid": float(rows["plan_valid"].mean())}
     if rows["has_trace"].any():
@@ -109,9 +109,9 @@ def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
     """
     table = []
     for (seed, distribution), part in rows.groupby(["seed", "distribution"], sort=False):
-        valid = part.pivot_table(index="maze", columns="condition", values="plan_valid",
-                                 aggfunc="first", sort=False).astype(bool)
+        verdicts = part.pivot(index="maze", columns="condition", values="plan_valid")
         for a, b in combinations(part["condition"].unique(), 2):
+            valid = verdicts[[a, b]].dropna().astype(bool)  # mazes that both have answered
             counts = pd.crosstab(pd.Categorical(valid[a], [True, False]),
                                  pd.Categorical(valid[b], [True, False]), dropna=False)
             both, only_a, only_b, neither = counts.to_numpy().ravel()

@@ -27,6 +27,6 @@ def latest(folder: Path) -> dict[str, str]:
     """The last state of every bar written in a folder, by title."""
     states = {}
     for path in sorted(folder.glob("*.log")):
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").split("\r")]
-        states[path.stem] = next((line for line in reversed(lines) if line), "")
+        lines = path.read_text("utf-8", "replace").splitlines()  # bars are parted by \r
+        states[path.stem] = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return states

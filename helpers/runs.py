@@ -63,8 +63,12 @@ class Run:
         """Times a step; what fails is not recorded."""
         began = time.perf_counter()
         yield
+        self.record(name, time.perf_counter() - began)
+
+    def record(self, name: str, seconds: float) -> None:
+        """Notes how long a step has taken."""
         with atomic(self._file("steps", f"{name}.json"), "w") as file:
-            json.dump({"seconds": round(time.perf_counter() - began, 1)}, file)
+            json.dump({"seconds": round(seconds, 1)}, file)
 
     def seconds(self) -> dict[str, float]:
         """Wall-clock seconds of each step that has ended."""
@@ -85,10 +89,17 @@ def machine() -> dict:
                    if line.startswith("MemTotal")), 0)
     features = torch.cpu.get_capabilities()
     return {"system": platform.platform(), "processor": names[0] if names else platform.processor(),
-            "cores": len(os.sched_getaffinity(0)), "memory_gib": round(memory / 2**20, 1),
+            "cores": cores(), "memory_gib": round(memory / 2**20, 1),
             "bfloat16": bool(features.get("avx512_bf16") or features.get("amx_bf16")),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def packages() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,13 +28,21 @@ from helpers.training import TrainingConfig
 
 SCALES = Path(__file__).resolve().parent.parent / "scales"
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Generator = Literal[tuple(GENERATORS)]
 Condition = Literal[tuple(CONDITIONS)]
 
 
 def _several(item) -> type:
     """A YAML list of at least one of these, all different."""
-    return Annotated[tuple[item, ...], Field(min_length=1, strict=False)]
+    return Annotated[tuple[item, ...], Field(min_length=1, strict=False),
+                     AfterValidator(_all_different)]
+
+
+def _all_different(items: tuple) -> tuple:
+    if len(set(items)) < len(items):
+        raise ValueError("a list without repetition")
+    return items
 
 
 class ScaleError(ValueError):
@@ -41,7 +50,7 @@ class ScaleError(ValueError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelShape(_Section):
@@ -71,10 +80,10 @@ class Scale(_Section):
     rows: Annotated[int, Field(ge=3, le=180)]
     cols: Annotated[int, Field(ge=3, le=180)]
     sampling: Literal["paper", "indexed"]
-    data_seed: Annotated[int, Field(ge=0)]  # of the mazes, the same for all training seeds
+    data_seed: Seed  # of the mazes, the same for all training seeds
     trained_on: Generator
     conditions: _several(Condition)
-    seeds: _several(int)  # of weights and order of examples, one training of each condition each
+    seeds: _several(Seed)  # of weights and order of examples, one training of each condition each
     distributions: _several(Generator)
     train_examples: PositiveInt
     test_examples: PositiveInt  # of each distribution
@@ -120,12 +129,35 @@ def load_scale(name: str, folder: Path = SCALES) -> Scale:
         raise ScaleError(f"scale: got {name!r}, takes one of {', '.join(known)}")
     try:
         values = yaml.safe_load((folder / f"{name}.yml").read_text(encoding="utf-8"))
-        return Scale(name=name, **values)
-    except (yaml.YAMLError, TypeError) as error:
-        raise ScaleError(f"scale {name}: is not a YAML mapping ({error})".replace("\n", " ")
-                         ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ScaleError(f"scale {name}: is not YAML ({error})".replace("\n", " ")) from None
+    if not isinstance(values, dict):
+        raise ScaleError(f"scale {name}: got {values!r}, takes a YAML mapping of names to values")
+    if "name" in values:
+        raise ScaleError(f"scale {name}: name: got {values['name']!r}, takes no such entry; the "
+                         "name of the file is the scale's")
+    try:
+        return Scale.model_validate({"name": name, **values})
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'file'}: got {fault['input']!r}, {fault['msg']}"
-            if fault["loc"] else fault["msg"] for fault in error.errors())
-        raise ScaleError(f"scale {name}: {faults}") from None
+        raise ScaleError(f"scale {name}: {'; '.join(map(_fault, error.errors()))}") from None
+
+
+def _fault(fault: dict) -> str:
+    """One of pydantic's errors as: the place, what it got and what it takes."""
+    *section, name = map(str, fault["loc"] or ("",))
+    place = ".".join([*section, name])
+    if fault["type"] == "missing":
+        return f"{place}: got nothing, takes a value"
+    if fault["type"] == "extra_forbidden":
+        known = {"model": ModelShape, "training": TrainingConfig, "decoding": Decoding}
+        fields = known.get(".".join(section), Scale).model_fields
+        names = ", ".join(field for field in fields if field != "name")
+        return f"{place}: unknown name, takes one of {names}"
+    message = fault["msg"].removeprefix("Value error, ")
+    for theirs, ours in (("Input should be a valid tuple", "a list"),
+                         ("Tuple should have ", "a list of "),
+                         (" item after validation, not 0", ""),
+                         ("Input should be greater", "a number greater"),
+                         ("Input should be less", "a number less"), ("Input should be ", "")):
+        message = message.replace(theirs, ours)
+    return f"{place}: got {fault['input']!r}, takes {message}" if place else message

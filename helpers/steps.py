@@ -29,8 +29,8 @@ def device() -> str:
 def make_corpora(scale: Scale, run: Run) -> pd.DataFrame:
     """Builds and saves the training, validation and test sets.
 
-    With ``indexed`` sampling no problem of the training set occurs in any other, nor one of
-    the validation set in the test set of its distribution.
+    With ``indexed`` sampling no problem of the training set occurs in any other. The
+    validation set is what is drawn behind the test set of its distribution.
 
     Returns:
         A row a corpus: sizes, how many drawn problems were left out because they occur in
@@ -43,11 +43,11 @@ def make_corpora(scale: Scale, run: Run) -> pd.DataFrame:
              ("validation", "validation", scale.trained_on)]
     made: dict[str, Corpus] = {}
     rows = []
-    total = sum(scale.recipe(role, generator).count for _, role, generator in roles)
+    recipes = [scale.recipe(role, generator) for _, role, generator in roles]
+    total = sum(recipe.skip + recipe.count for recipe in recipes)
     with run.step("corpus"), bar(total, "corpora", "maze") as progress:
-        for name, role, generator in roles:
-            corpus = build(scale.recipe(role, generator),
-                           disjoint_from=(made["train"],) if made else (),
+        for (name, role, generator), recipe in zip(roles, recipes, strict=True):
+            corpus = build(recipe, disjoint_from=(made["train"],) if made else (),
                            progress=progress.update)
             corpus.save(run.corpus(name))
             made[name] = corpus
@@ -72,7 +72,8 @@ def trainer(scale: Scale, run: Run, condition: str, seed: int) -> Trainer:
 
     def validate(model) -> dict:
         return evaluation.plan_validity(model, validation, condition,
-                                        scale.decoding.max_new_tokens)
+                                        scale.decoding.max_new_tokens,
+                                        scale.decoding.batch_size)
 
     return Trainer(Corpus.load(run.corpus("train")), condition, scale.transformer(),
                    scale.training, seed=seed, folder=run.training(condition, seed),
@@ -85,8 +86,9 @@ def train(scale: Scale, run: Run, condition: str, seed: int) -> pd.DataFrame:
     Returns:
         The lines of ``metrics.jsonl``.
     """
-    with run.step(f"training_{condition}_{seed}"):
-        trainer(scale, run, condition, seed).run()
+    training = trainer(scale, run, condition, seed)
+    training.run()
+    run.record(f"training_{condition}_{seed}", training.seconds)  # those before a kill included
     return pd.DataFrame(metrics(run, condition, seed))
 
 

@@ -1,11 +1,16 @@
 """`make study`: runs the graph of a scale, shows how far it is, prints what came out."""
 
 import fcntl
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +19,7 @@ from helpers.evaluation import PUBLISHED as PUBLISHED_RATES
 from helpers.evaluation import percent_table
 from helpers.progress import latest
 from helpers.runs import PUBLISHED, Run
+from helpers.runs import cores as available_cores
 from helpers.scale import Scale
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -33,66 +39,131 @@ def study(scale: Scale, cores: int | None = None) -> Run:
         StudyError: a step failed, or the same study is running already.
     """
     run = Run.of(scale, PROJECT / "runs")
-    cores = cores or len(os.sched_getaffinity(0))
-    progress = run.folder / "progress"
-    shutil.rmtree(progress, ignore_errors=True)
-    progress.mkdir()
+    threads = cores or available_cores()
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"),
-               "--directory", str(run.folder), "--cores", str(cores), "--nolock",
+               "--directory", str(run.folder), "--cores", str(threads), "--nolock",
                "--rerun-incomplete", "--keep-going", "--resources", "gpu=1",
                "--config", f"scale={scale.name}"]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    print(f"study {scale.name}: {len(scale.conditions) * len(scale.seeds)} models, "
-          f"{cores} cores, everything under {run.folder}", flush=True)
-    log = run.file("logs/snakemake.log")
-    with open(run.file("lock"), "w") as lock, open(log, "w") as output:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed even if we are killed
-        except BlockingIOError:
-            raise StudyError(f"study {scale.name}: is running already in {run.folder}") from None
-        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output,
-                                   stderr=subprocess.STDOUT)
-        try:
-            _watch(process, progress)
-        except KeyboardInterrupt:
-            process.wait()
-            raise StudyError(f"study {scale.name}: stopped; the same command goes on from here"
-                             ) from None
+    with locked(run):
+        print(f"study {scale.name}: {len(scale.conditions) * len(scale.seeds)} models, "
+              f"{threads} cores, everything under {run.folder}", flush=True)
+        progress, log = run.folder / "progress", run.file("logs/snakemake.log")
+        shutil.rmtree(progress, ignore_errors=True)
+        progress.mkdir()
+        with open(log, "w", encoding="utf-8") as output, \
+             guarded(command, cwd=PROJECT, env=environment, stdout=output,
+                     stderr=subprocess.STDOUT) as process:
+            try:
+                _watch(process, progress, log)
+            except KeyboardInterrupt:
+                raise StudyError(f"study {scale.name}: stopped; the same command goes on from "
+                                 "here") from None
     if process.returncode:
-        raise StudyError(_failure(run, log))
+        raise StudyError(_failure(log))
     return run
 
 
-def _watch(process: subprocess.Popen, progress: Path) -> None:
-    """Shows the bars of the running steps until the process ends."""
-    live, shown, drawn, printed = sys.stdout.isatty(), {}, 0, 0.0
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Lets no other study into the folder; the lock goes with its process, however that ends.
+
+    Raises:
+        StudyError: another study is in there.
+    """
+    with open(run.file("lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyError(f"study {run.folder.name}: is running already in {run.folder}"
+                             ) from None
+        yield
+
+
+@contextmanager
+def guarded(command: list[str], **settings) -> Iterator[subprocess.Popen]:
+    """A process that ends, with all it has started, when this block or this process ends.
+
+    However that happens: a shell waits at the far end of a pipe that we hold, and kills the
+    process group once the pipe closes. Two processes never train in the same folder.
+    """
+    process = subprocess.Popen(command, start_new_session=True, **settings)
+    guard = subprocess.Popen(["sh", "-c", 'read -r _; kill -9 -"$0"', str(process.pid)],
+                             stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             start_new_session=True)
+    try:
+        yield process
+    finally:
+        guard.communicate()
+        process.wait()
+
+
+def _watch(process: subprocess.Popen, progress: Path, log: Path) -> None:
+    """Shows how far the run and its running steps are until the process ends.
+
+    At a terminal every second in place, elsewhere a few lines every half minute.
+    """
+    live, drawn, printed, shown = sys.stdout.isatty(), 0, -math.inf, None
     began = time.monotonic()
     while True:
         ended = process.poll() is not None
-        states = {title: line for title, line in latest(progress).items()
-                  if line and line != shown.get(title)}
+        elapsed = int(time.monotonic() - began)
+        width = shutil.get_terminal_size().columns - 1
+        lines = [] if ended else running(progress)
+        done = steps(log)
+        status = f"{timedelta(seconds=elapsed)} elapsed, {done or 'starting'}"
         if live:
-            lines = [line for line in latest(progress).values() if line]
             print(f"\033[{drawn}F\033[J" if drawn else "", end="")
-            print(*lines, f"{time.monotonic() - began:6.0f} s", sep="\n", flush=True)
+            print(*(line[:width] for line in (status, *lines)), sep="\n", flush=True)
             drawn = len(lines) + 1
-        elif states and (time.monotonic() - printed > 30 or ended):
-            print(*states.values(), sep="\n", flush=True)
-            shown |= states
-            printed = time.monotonic()
+        elif ended or (elapsed - printed >= 30 and (done, lines) != shown):
+            print(status, *lines, sep="\n", flush=True)
+            printed, shown = elapsed, (done, lines)
         if ended:
             return
         time.sleep(1)
 
 
-def _failure(run: Run, log: Path) -> str:
+def running(progress: Path) -> list[str]:
+    """The bars of what is under way, as tqdm draws them: done, rate, time left."""
+    return [f"  {line}" for line in latest(progress).values() if line and ": 100%|" not in line]
+
+
+def steps(log: Path) -> str:
+    """What Snakemake's log says: steps done and under way; empty before the first one starts."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    total = re.search(r"^total +(\d+)", text, re.MULTILINE)
+    if not total:
+        return ""
+    done = re.findall(r"^(\d+) of \d+ steps", text, re.MULTILINE)
+    ended = re.findall(r"^(?:Finished |Error in rule .*\n(?:    .*\n)*?    )jobid: (\d+)", text,
+                       re.MULTILINE)
+    started = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    jobid: (\d+)", text,
+                         re.MULTILINE)
+    names = sorted({name for name, job in started if job not in ended and name != "all"})
+    return (f"{done[-1] if done else 0} of {total[1]} steps done"
+            + (f", running: {', '.join(names)}" if names else ""))
+
+
+def _failure(log: Path) -> str:
     """Which step failed, its error in short, and where the whole of it stands."""
-    for path in sorted(log.parent.glob("*.log"), key=os.path.getmtime, reverse=True):
-        if path != log and "Error" in (text := path.read_text(encoding="utf-8")):
-            reason = next(line for line in reversed(text.splitlines()) if "Error" in line)
-            return f"step {path.stem} failed: {reason.strip()} (whole log: {path})"
-    return f"study failed before its first step, see {log}"
+    text = log.read_text(encoding="utf-8", errors="replace")
+    for failed in re.findall(r"^Error in rule .*\n(?:    .*\n)*?    log: ([^\s,]+)", text,
+                             re.MULTILINE):
+        path = log.parent.parent / failed
+        if path.exists():
+            return f"step {path.stem} failed: {_reason(path)} (whole log: {path})"
+    return f"study failed: {_reason(log)} (whole log: {log})"
+
+
+def _reason(log: Path) -> str:
+    """The last line that names an error, else the last line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(encoding="utf-8", errors="replace"))
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no word of why"]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)
+              and "Traceback" not in line]
+    return (errors or lines)[-1]
 
 
 def summary(run: Run) -> str:

@@ -1,0 +1,125 @@
+"""Scale files: whatever is wrong in one is an error in one line that names the place."""
+
+import pytest
+import yaml
+
+from helpers.corpus import PROMPT, build
+from helpers.scale import SCALES, Scale, ScaleError, load_scale
+
+NAMES = sorted(path.stem for path in SCALES.glob("*.yml"))
+SMOKE = (SCALES / "smoke.yml").read_text()
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Reads a scale file with this text."""
+    def read(text: str | bytes) -> Scale:
+        (tmp_path / "tried.yml").write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_scale("tried", tmp_path)
+
+    return read
+
+
+def refused(read, *parts: str) -> None:
+    with pytest.raises(ScaleError) as caught:
+        read()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scales_load(name):
+    scale = load_scale(name)
+    assert scale.name == name
+    values = yaml.safe_load((SCALES / f"{name}.yml").read_text())
+    assert values.keys() == Scale.model_fields.keys() - {"name"}
+    assert scale.training.warmup_steps == values["training"]["warmup_steps"]
+
+
+def test_the_names_that_make_study_knows():
+    assert {"smoke", "laptop"} <= set(NAMES)
+
+
+def test_unknown_scale(tmp_path):
+    refused(lambda: load_scale("nonsense"), "scale: got 'nonsense'", "takes one of", *NAMES)
+    for name in ("", "../smoke", "smoke.yml"):
+        refused(lambda name=name: load_scale(name), repr(name))
+
+
+@pytest.mark.parametrize(("line", "other", "parts"), [
+    ("rows: 6", "rwos: 6", ["rwos: unknown name, takes one of rows, cols", "rows: got nothing"]),
+    ("  width: 32", "  widht: 32", ["model.widht: unknown name, takes one of width, layers"]),
+    ("  epochs: 1", "  epoch: 1", ["training.epoch: unknown name", "epochs"]),
+    ("  learning_rate: 0.02", "  learning_rate: 1e-4",
+     ["training.learning_rate: got '1e-4', takes a valid number"]),
+    ("  learning_rate: 0.02", "  learning_rate: .inf", ["learning_rate: got inf, takes a finite"]),
+    ("  learning_rate: 0.02", "  learning_rate: 0",
+     ["learning_rate: got 0, takes a number greater than 0"]),
+    ("  decay_fraction: 0.5", "  decay_fraction: 1.5", ["decay_fraction: got 1.5", "equal to 1"]),
+    ("  compiled: false", "  compiled: 'false'", ["compiled: got 'false', takes a valid boolean"]),
+    ("train_examples: 1500", "train_examples: 1500.5", ["train_examples: got 1500.5", "integer"]),
+    ("train_examples: 1500", "train_examples: '1500'", ["train_examples: got '1500'", "integer"]),
+    ("test_examples: 40", "test_examples: 0", ["test_examples: got 0"]),
+    ("rows: 6", "rows: 2", ["rows: got 2, takes a number greater than or equal to 3"]),
+    ("cols: 6\n", "", ["cols: got nothing, takes a value"]),
+    ("cols: 6", "cols: null", ["cols: got None, takes a valid integer"]),
+    ("sampling: indexed", "sampling: random", ["got 'random', takes 'paper' or 'indexed'"]),
+    ("trained_on: wilson", "trained_on: willson", ["trained_on: got 'willson'", "'wilson'"]),
+    ("correct, swapped]", "correct, swaped]", ["conditions.2: got 'swaped'", "'swapped'"]),
+    ("correct, swapped]", "correct, correct]", ["conditions: got", "a list without repetition"]),
+    ("seeds: [1]", "seeds: [1, 2, 1]", ["seeds: got [1, 2, 1], takes a list without repetition"]),
+    ("kruskal, dfs", "kruskal, kruskal", ["distributions: got", "a list without repetition"]),
+    ("seeds: [1]", "seeds: []", ["seeds: got [], takes a list of at least 1"]),
+    ("seeds: [1]", "seeds: 1", ["seeds: got 1, takes a list"]),
+    ("seeds: [1]", "seeds: [-1]", ["seeds.0: got -1"]),
+    ("decoding:", "decoder:", ["decoder: unknown name", "decoding: got nothing"]),
+    ("  width: 32", "  width: 30", ["width: got 30, takes a multiple of twice the heads (4)"]),
+    ("  kv_heads: 1", "  kv_heads: 3", ["kv_heads: got 3, takes a divisor of heads (2)"]),
+    ("rows: 6", "rows: 6\nname: mine", ["name: got 'mine'"]),
+])
+def test_one_wrong_line(written, line, other, parts):
+    assert SMOKE.count(line) == 1
+    refused(lambda: written(SMOKE.replace(line, other, 1)), "scale tried: ", *parts)
+
+
+def test_several_faults_at_once(written):
+    refused(lambda: written(SMOKE.replace("rows: 6", "rows: 2").replace("epochs: 1", "epochs: x")),
+            "rows: got 2", "training.epochs: got 'x'")
+
+
+@pytest.mark.parametrize("text", ["rows: [", "a: b: c", "\t", "rows: \x00", b"\xff\xfe\xfa"])
+def test_not_yaml(written, text):
+    refused(lambda: written(text), "scale tried: is not YAML")
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n- 2", "laptop", "3"])
+def test_no_mapping(written, text):
+    refused(lambda: written(text), "scale tried: got", "takes a YAML mapping")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipes_draw_from_different_places(name):
+    """Training from its own split; validation from test's, behind all of the test set."""
+    scale = load_scale(name)
+    train, validation = scale.recipe("train"), scale.recipe("validation")
+    tests = [scale.recipe("test", generator) for generator in scale.distributions]
+    assert (train.split, train.count, train.skip) == ("train", scale.train_examples, 0)
+    assert {(test.split, test.skip) for test in tests} == {("test", 0)}
+    assert [test.generator for test in tests] == list(scale.distributions)
+    assert validation.split == "test"
+    assert validation.skip >= max(test.count for test in tests)
+    assert {recipe.seed for recipe in (train, validation, *tests)} == {scale.data_seed}
+    assert {(recipe.rows, recipe.cols) for recipe in (train, validation, *tests)} == {
+        (scale.rows, scale.cols)}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load_scale(name).rows < 12])
+def test_room_for_prompt_and_answer(name):
+    scale = load_scale(name)
+    config, longest = scale.transformer(), 0
+    assert config.vocabulary == scale.vocabulary.size
+    for generator in scale.distributions:
+        corpus = build(scale.recipe("test", generator))
+        longest = max(longest, corpus.lengths()[:, PROMPT].max() + 1)  # and the opening word
+    assert longest + scale.decoding.max_new_tokens <= config.context
