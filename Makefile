@@ -22,7 +22,9 @@ lint: .venv
 unit: .venv
 	$(BIN)/pytest
 
+# from nothing: what an earlier version left there would not fit
 nbval: .venv
+	rm -rf runs/notebooks
 	$(HEADLESS) $(BIN)/pytest --nbval notebooks
 
 # a study from nothing, not from what an earlier one left
@@ -38,6 +40,7 @@ bench: .venv/.bench
 
 # runs the committed notebooks again and strips what does not belong into version control
 notebooks: .venv
+	rm -rf runs/notebooks
 	cd notebooks && $(HEADLESS) ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN *.ipynb
 	$(BIN)/nbstripout --keep-output --keep-count --keep-id --extra-keys \
 	  "metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.execution cell.metadata.papermill" notebooks/*.ipynb

@@ -123,8 +123,8 @@ def test_generate_refuses(capsys, changes, message):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ([], "COMMAND: got nothing, takes generate or validate"),
-    (["train"], "COMMAND: got 'train', takes generate or validate"),
+    ([], "COMMAND: got nothing, takes generate, validate, study or publish"),
+    (["train"], "COMMAND: got 'train', takes generate, validate, study or publish"),
     (["generate", "--count"], "--count: got nothing, takes the number of examples"),
     (["--verbose"], "COMMAND: got nothing"),
     (["validate", "a", "b", "--rows", "3", "--cols", "3", "--output", "-"],
