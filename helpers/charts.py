@@ -178,7 +178,7 @@ def draw_coupling(table: pd.DataFrame) -> Figure:
             left += share
         ax.set(title=CONDITION_NAMES[condition], xlabel="responses", xlim=(0, 1))
         ax.xaxis.set_major_formatter(PercentFormatter(1))
-        ax.invert_yaxis()
+    axes[0].invert_yaxis()  # once: all share it
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
