@@ -20,7 +20,7 @@ lint: .venv
 	$(BIN)/ruff check .
 
 unit: .venv
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 # from nothing: what an earlier version left there would not fit
 nbval: .venv

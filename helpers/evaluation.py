@@ -151,13 +151,16 @@ def errors(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[[*CELL, "part", "error", "count"]]
 
 
-def percent_table(table: pd.DataFrame) -> pd.DataFrame:
-    """`headline` for people: plan validity in per cent [95 % interval], a column a distribution."""
-    per_cent = 100 * table[["plan_valid", "plan_valid_low", "plan_valid_high"]].astype(float)
-    shown = table.assign(text=[f"{rate:.1f} [{low:.1f}, {high:.1f}]"
-                               for rate, low, high in per_cent.itertuples(index=False)])
-    return shown.pivot(index=["condition", "seed"], columns="distribution", values="text").reindex(
-        columns=table["distribution"].unique()).loc[table["condition"].unique()]
+def percent_table(table: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
+    """A rate of `headline` for people: per cent [95 % interval], a column a distribution."""
+    table = table.dropna(subset=rate)
+    texts = []
+    for share, n in table[[rate, "n"]].astype(float).itertuples(index=False):
+        low, high = interval(round(share * n), int(n))
+        texts.append(f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+    shown = table.assign(text=texts).pivot(index=["condition", "seed"], columns="distribution",
+                                           values="text")
+    return shown[table["distribution"].unique()].loc[table["condition"].unique()]
 
 
 def learning_curves(metrics: dict[tuple[str, int], list[dict]]) -> pd.DataFrame:

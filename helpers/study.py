@@ -85,13 +85,13 @@ def locked(run: Run) -> Iterator[None]:
 def guarded(command: list[str], **settings) -> Iterator[subprocess.Popen]:
     """A process that ends, with all it has started, when this block or this process ends.
 
-    However that happens: a shell waits at the far end of a pipe that we hold, and kills the
-    process group once the pipe closes. Two processes never train in the same folder.
+    However that happens: a shell that leads their process group waits at the far end of a
+    pipe that we hold, and kills the group once the pipe closes. It is there before the
+    process is, so at no moment can one be left over; two never train in the same folder.
     """
-    process = subprocess.Popen(command, start_new_session=True, **settings)
-    guard = subprocess.Popen(["sh", "-c", 'read -r _; kill -9 -"$0"', str(process.pid)],
-                             stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                             start_new_session=True)
+    guard = subprocess.Popen(["sh", "-c", "read -r _; kill -9 0"], stdin=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, process_group=0)
+    process = subprocess.Popen(command, process_group=guard.pid, **settings)
     try:
         yield process
     finally:
@@ -172,10 +172,8 @@ def summary(run: Run) -> str:
     lines = [f"Plan validity, per cent [95 % interval], n = {table['n'].min()} mazes a cell",
              percent_table(table).to_string(), ""]
     if table["trace_valid"].notna().any():
-        traces = table.dropna(subset="trace_valid").pivot(
-            index=["condition", "seed"], columns="distribution", values="trace_valid")
-        traces = (100 * traces[table["distribution"].unique()]).round(1)
-        lines += ["Trace validity, per cent", traces.to_string(), ""]
+        lines += ["Trace validity, per cent [95 % interval], the same mazes",
+                  percent_table(table, "trace_valid").to_string(), ""]
     lines.append("Published plan validity (30x30, trained on Wilson mazes), per cent")
     published = pd.DataFrame(PUBLISHED_RATES).unstack(level=1).swaplevel(axis=1)
     lines += [published.sort_index(axis=1).to_string(), "",
