@@ -88,7 +88,8 @@ def machine() -> dict:
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo")
                    if line.startswith("MemTotal")), 0)
     features = torch.cpu.get_capabilities()
-    return {"system": f"{platform.system()} {platform.machine()}", "processor": names[0] if names else platform.processor(),
+    return {"system": f"{platform.system()} {platform.machine()}",
+            "processor": names[0] if names else platform.processor(),
             "cores": cores(), "memory_gib": round(memory / 2**20, 1),
             "bfloat16": bool(features.get("avx512_bf16") or features.get("amx_bf16")),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
