@@ -195,6 +195,24 @@ def summary(verdicts: list[Verdict], malformed: int) -> str:
 # ── study, publish ──────────────────────────────────────────────────────────────────────
 
 
+def on_scale(work):
+    """The command that does this work on a scale: status 0, or 1 where the study fails."""
+
+    def run(args) -> int:
+        from helpers.scale import ScaleError, load_scale  # torch and pandas: seconds, only here
+        from helpers.study import StudyError
+        try:
+            work(load_scale(args.scale), args)
+        except ScaleError as error:
+            raise Refusal(f"--{error}") from None
+        except StudyError as error:
+            complain(str(error))
+            return 1
+        return 0
+
+    return run
+
+
 def add_study(commands) -> None:
     command = commands.add_parser("study", help="run a study", description=(
         "Runs every step of a study that is not done yet, and prints its headline table."))
@@ -204,17 +222,10 @@ def add_study(commands) -> None:
     command.set_defaults(run=run_study)
 
 
-def run_study(args) -> int:
-    from helpers.scale import ScaleError, load_scale  # torch and pandas: seconds, only here
-    from helpers.study import StudyError, study, summary
-    try:
-        print("\n" + summary(study(load_scale(args.scale), args.cores)))
-    except ScaleError as error:
-        raise Refusal(f"--{error}") from None
-    except StudyError as error:
-        complain(str(error))
-        return 1
-    return 0
+@on_scale
+def run_study(scale, args) -> None:
+    from helpers.study import study, summary
+    print("\n" + summary(study(scale, args.cores)))
 
 
 def add_publish(commands) -> None:
@@ -223,20 +234,12 @@ def add_publish(commands) -> None:
     command.set_defaults(run=run_publish)
 
 
-def run_publish(args) -> int:
+@on_scale
+def run_publish(scale, args) -> None:
     from helpers.runs import Run
-    from helpers.scale import ScaleError, load_scale
-    from helpers.study import PROJECT, StudyError, publish
-    try:
-        scale = load_scale(args.scale)
-        target = PROJECT / "results" / scale.name
-        print(f"{target}:", *publish(Run.of(scale, PROJECT / "runs"), target))
-    except ScaleError as error:
-        raise Refusal(f"--{error}") from None
-    except StudyError as error:
-        complain(str(error))
-        return 1
-    return 0
+    from helpers.study import PROJECT, publish
+    target = PROJECT / "results" / scale.name
+    print(f"{target}:", *publish(Run.of(scale, PROJECT / "runs"), target))
 
 
 def add_scale(command: Parser) -> None:
