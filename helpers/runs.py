@@ -14,6 +14,7 @@ import torch
 
 from helpers.files import atomic
 from helpers.scale import Scale
+from helpers.training import has_bfloat16
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
@@ -35,7 +36,7 @@ class Run:
 
     def corpus(self, name: str) -> Path:
         """A corpus: ``train``, ``validation`` or ``test_<distribution>``."""
-        return self._file("corpus", f"{name}.safetensors")
+        return self.file("corpus", f"{name}.safetensors")
 
     def training(self, condition: str, seed: int) -> Path:
         """The folder of one training run."""
@@ -47,13 +48,10 @@ class Run:
 
     def evaluation(self, condition: str, seed: int, name: str) -> Path:
         """A file of one trained model's evaluation."""
-        return self._file("evaluation", f"{condition}_{seed}", name)
+        return self.file("evaluation", f"{condition}_{seed}", name)
 
-    def file(self, name: str) -> Path:
-        """A file of the run's own, such as ``headline.csv``."""
-        return self._file(name)
-
-    def _file(self, *parts: str) -> Path:
+    def file(self, *parts: str) -> Path:
+        """A file of the run, such as ``headline.csv``; the folder it is in is made."""
         path = self.folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -67,7 +65,7 @@ class Run:
 
     def record(self, name: str, seconds: float) -> None:
         """Notes how long a step has taken."""
-        with atomic(self._file("steps", f"{name}.json"), "w") as file:
+        with atomic(self.file("steps", f"{name}.json"), "w") as file:
             json.dump({"seconds": round(seconds, 1)}, file)
 
     def seconds(self) -> dict[str, float]:
@@ -87,11 +85,10 @@ def machine() -> dict:
              if line.startswith("model name")]
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo")
                    if line.startswith("MemTotal")), 0)
-    features = torch.cpu.get_capabilities()
     return {"system": f"{platform.system()} {platform.machine()}",
             "processor": names[0] if names else platform.processor(),
             "cores": cores(), "memory_gib": round(memory / 2**20, 1),
-            "bfloat16": bool(features.get("avx512_bf16") or features.get("amx_bf16")),
+            "bfloat16": has_bfloat16(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
 

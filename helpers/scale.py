@@ -26,7 +26,8 @@ from helpers.maze import Sampler
 from helpers.model import ModelConfig
 from helpers.training import TrainingConfig
 
-SCALES = Path(__file__).resolve().parent.parent / "scales"
+PROJECT = Path(__file__).resolve().parent.parent
+SCALES = PROJECT / "scales"
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Generator = Literal[tuple(GENERATORS)]

@@ -14,10 +14,9 @@ from helpers.corpus import Corpus, build, count_problems, overlap
 from helpers.files import atomic
 from helpers.progress import bar
 from helpers.runs import Run
-from helpers.scale import Scale
+from helpers.scale import PROJECT, Scale
 from helpers.training import Trainer, load_model
 
-PROJECT = Path(__file__).resolve().parent.parent
 TABLES = ("headline", "comparisons", "coupling", "errors", "learning_curves")
 
 

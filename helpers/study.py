@@ -20,9 +20,7 @@ from helpers.evaluation import percent_table
 from helpers.progress import latest
 from helpers.runs import PUBLISHED, Run
 from helpers.runs import cores as available_cores
-from helpers.scale import Scale
-
-PROJECT = Path(__file__).resolve().parent.parent
+from helpers.scale import PROJECT, Scale
 
 
 class StudyError(Exception):

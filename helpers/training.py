@@ -127,7 +127,7 @@ class Trainer:
                 row = self._train_step(make_batch(self.corpus, self.condition, indices))
                 self.seconds = time.perf_counter() - began
                 progress.update()
-                if self.step % self.settings.log_every == 0 or self.step in (1, self.steps):
+                if row:
                     progress.set_postfix(plan_loss=f"{row['plan_loss']:.3f}", refresh=False)
                     self._log(row)
                 if self.step in marks and self.validate:
@@ -140,6 +140,7 @@ class Trainer:
         return self.model
 
     def _train_step(self, batch: Batch) -> dict:
+        """One update; returns the numbers to log, none at a step between two log lines."""
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate(self.step, self.steps, self.settings)
@@ -331,10 +332,13 @@ def autocast(device: torch.device):
     """bfloat16 matrix products where the hardware has them, float32 elsewhere."""
     if device.type == "cuda":
         return torch.autocast("cuda", torch.bfloat16)
+    return torch.autocast("cpu", torch.bfloat16) if has_bfloat16() else nullcontext()
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies matrices of bfloat16 in hardware."""
     features = torch.cpu.get_capabilities()
-    if features.get("avx512_bf16") or features.get("amx_bf16"):
-        return torch.autocast("cpu", torch.bfloat16)
-    return nullcontext()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
 def can_compile() -> bool:
