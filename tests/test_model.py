@@ -12,7 +12,7 @@ from models import CONFIGS, scrambled
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from helpers.decoding import generate
-from helpers.language import END
+from helpers.export import qwen2_config, qwen2_state
 from helpers.model import ModelConfig, Transformer, pack
 
 
@@ -37,38 +37,11 @@ def packed(sequences: list[np.ndarray]) -> tuple:
 
 def qwen2(model: Transformer) -> Qwen2ForCausalLM:
     """The same weights in transformers' Qwen2."""
-    config = model.config
-    theirs = Qwen2ForCausalLM(Qwen2Config(
-        vocab_size=config.vocabulary, hidden_size=config.width, num_hidden_layers=config.layers,
-        intermediate_size=config.mlp_width, num_attention_heads=config.heads,
-        num_key_value_heads=config.kv_heads, max_position_embeddings=config.context,
-        rms_norm_eps=config.norm_eps, tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        attn_implementation="eager", eos_token_id=END, pad_token_id=None, bos_token_id=None,
-        dtype=torch.float32)).eval()
-    missing, unexpected = theirs.load_state_dict(renamed(dict(model.state_dict()), config), False)
-    assert missing == ["lm_head.weight"]
+    theirs = Qwen2ForCausalLM(Qwen2Config(**qwen2_config(model.config),
+                                          attn_implementation="eager", dtype=torch.float32)).eval()
+    missing, unexpected = theirs.load_state_dict(qwen2_state(model), strict=False)
+    assert missing == ["lm_head.weight"]  # tied to the embedding
     assert unexpected == []
-    return theirs
-
-
-def renamed(ours: dict, config: ModelConfig) -> dict:
-    """Our tensors (weights or gradients) under Qwen2's names, fused matrices taken apart."""
-    theirs = {"model.embed_tokens.weight": ours["embedding.weight"],
-              "model.norm.weight": ours["norm.weight"]}
-    heads = [n * config.head_width for n in (config.heads, config.kv_heads, config.kv_heads)]
-    for layer in range(config.layers):
-        source, target = f"blocks.{layer}.", f"model.layers.{layer}."
-        for kind in ("weight", "bias"):
-            parts = ours[f"{source}attention.qkv.{kind}"].split(heads)
-            for name, part in zip("qkv", parts, strict=True):
-                theirs[f"{target}self_attn.{name}_proj.{kind}"] = part
-        gate, up = ours[f"{source}gate_up.weight"].chunk(2)
-        theirs |= {f"{target}self_attn.o_proj.weight": ours[f"{source}attention.out.weight"],
-                   f"{target}mlp.gate_proj.weight": gate, f"{target}mlp.up_proj.weight": up,
-                   f"{target}mlp.down_proj.weight": ours[f"{source}down.weight"],
-                   f"{target}input_layernorm.weight": ours[f"{source}attention_norm.weight"],
-                   f"{target}post_attention_layernorm.weight": ours[f"{source}mlp_norm.weight"]}
     return theirs
 
 
@@ -92,15 +65,14 @@ def test_same_logits_as_transformers(model):
 
 
 def test_same_gradients_as_transformers(model):
-    config = model.config
-    sequence = torch.from_numpy(examples(config, [40])[0])
+    sequence = torch.from_numpy(examples(model.config, [40])[0])
     tokens, packing, _, _ = packed([sequence[:-1].numpy()])
     learn = torch.arange(10, 39)
     loss, _ = model.loss(tokens, packing, learn, sequence[learn + 1], torch.full((29,), 1 / 29))
     loss.backward()
     other = qwen2(model)
     F.cross_entropy(other(sequence[None, :-1]).logits[0, learn], sequence[learn + 1]).backward()
-    ours = renamed({name: weight.grad for name, weight in model.named_parameters()}, config)
+    ours = qwen2_state({name: weight.grad for name, weight in model.named_parameters()})
     for name, weight in other.named_parameters():
         torch.testing.assert_close(ours[name], weight.grad, rtol=1e-3, atol=1e-5, msg=name)
 
