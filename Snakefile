@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from helpers.scale import load_scale
+from helpers.scale import load_scale, sources
 
 ROOT = Path(workflow.basedir)
 SCALE = load_scale(config["scale"])
@@ -40,7 +40,7 @@ rule all:
 
 rule corpus:
     input:
-        ROOT / "scales" / f"{SCALE.name}.yml", ROOT / "notebooks/04_corpus.ipynb"
+        list(sources(SCALE.name)), ROOT / "notebooks/04_corpus.ipynb"
     output:
         "corpus.csv"
     log:

@@ -1,7 +1,8 @@
 """The numbers of a run: one YAML file in ``scales/``, checked name by name.
 
-A misspelt name, a number written as text or a value out of range is an error in one line
-that names the place.
+A file that says ``extends: laptop`` has that other file's values but for those it gives itself;
+of a section (model, training, decoding) it gives only the entries that differ. A misspelt name,
+a number written as text or a value out of range is an error in one line that names the place.
 """
 
 from pathlib import Path
@@ -120,14 +121,44 @@ class Scale(_Section):
 
 
 def load_scale(name: str, folder: Path = SCALES) -> Scale:
-    """Reads ``scales/<name>.yml``.
+    """Reads ``scales/<name>.yml`` and what it extends.
 
     Raises:
         ScaleError: no such scale, not YAML, or a value that does not fit, all of them named.
     """
+    values = {"name": name}
+    for given in reversed(sources(name, folder).values()):
+        values = _replaced(values, given)
+    try:
+        return Scale.model_validate(values)
+    except ValidationError as error:
+        raise ScaleError(f"scale {name}: {'; '.join(map(_fault, error.errors()))}") from None
+
+
+def sources(name: str, folder: Path = SCALES) -> dict[Path, dict]:
+    """The files a scale is made of, each with its entries: its own, what that extends, and so on.
+
+    Raises:
+        ScaleError: one of them is missing, is not a YAML mapping, or comes round again.
+    """
     known = sorted(path.stem for path in folder.glob("*.yml"))
-    if name not in known:
-        raise ScaleError(f"scale: got {name!r}, takes one of {', '.join(known)}")
+    files, chain, place = {}, [], "scale"
+    while True:
+        if name not in known:
+            raise ScaleError(f"{place}: got {name!r}, takes one of {', '.join(known)}")
+        if name in chain:
+            raise ScaleError(f"{place}: got {name!r}, takes a scale that does not extend "
+                             f"{chain[-1]} itself ({' → '.join([*chain, name])})")
+        chain.append(name)
+        entries = _entries(name, folder)
+        files[folder / f"{name}.yml"] = entries
+        if "extends" not in entries:
+            return files
+        name, place = entries.pop("extends"), f"scale {name}: extends"
+
+
+def _entries(name: str, folder: Path) -> dict:
+    """What stands in one scale file."""
     try:
         values = yaml.safe_load((folder / f"{name}.yml").read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError) as error:
@@ -137,10 +168,14 @@ def load_scale(name: str, folder: Path = SCALES) -> Scale:
     if "name" in values:
         raise ScaleError(f"scale {name}: name: got {values['name']!r}, takes no such entry; the "
                          "name of the file is the scale's")
-    try:
-        return Scale.model_validate({"name": name, **values})
-    except ValidationError as error:
-        raise ScaleError(f"scale {name}: {'; '.join(map(_fault, error.errors()))}") from None
+    return values
+
+
+def _replaced(values: dict, given: dict) -> dict:
+    """Values with the given ones in their place; sections merge entry by entry."""
+    return values | {name: {**values[name], **value}
+                     if isinstance(value, dict) and isinstance(values.get(name), dict) else value
+                     for name, value in given.items()}
 
 
 def _fault(fault: dict) -> str:
@@ -153,6 +188,7 @@ def _fault(fault: dict) -> str:
         known = {"model": ModelShape, "training": TrainingConfig, "decoding": Decoding}
         fields = known.get(".".join(section), Scale).model_fields
         names = ", ".join(field for field in fields if field != "name")
+        names += "" if section else ", extends"
         return f"{place}: unknown name, takes one of {names}"
     message = fault["msg"].removeprefix("Value error, ")
     for theirs, ours in (("Input should be a valid tuple", "a list"),

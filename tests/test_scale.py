@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from helpers.corpus import PROMPT, build
-from helpers.scale import SCALES, Scale, ScaleError, load_scale
+from helpers.scale import SCALES, Scale, ScaleError, load_scale, sources
 
 NAMES = sorted(path.stem for path in SCALES.glob("*.yml"))
 # a scale of its own, so that those in scales/ can change
@@ -67,9 +67,14 @@ def refused(read, *parts: str) -> None:
 def test_scales_load(name):
     scale = load_scale(name)
     assert scale.name == name
-    values = yaml.safe_load((SCALES / f"{name}.yml").read_text())
+    *_, values = sources(name).values()  # of the file that extends no other
     assert values.keys() == Scale.model_fields.keys() - {"name"}
-    assert scale.training.warmup_steps == values["training"]["warmup_steps"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if len(sources(name)) == 1])
+def test_values_are_those_of_the_file(name):
+    values = yaml.safe_load((SCALES / f"{name}.yml").read_text())
+    assert load_scale(name).training.warmup_steps == values["training"]["warmup_steps"]
 
 
 def test_the_names_that_make_study_knows():
@@ -131,6 +136,80 @@ def test_not_yaml(written, text):
 @pytest.mark.parametrize("text", ["", "- 1\n- 2", "laptop", "3"])
 def test_no_mapping(written, text):
     refused(lambda: written(text), "scale tried: got", "takes a YAML mapping")
+
+
+# ── a scale that extends another ────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def family(tmp_path):
+    """Reads the last of several scale files, name → text, beside one called ``base``."""
+    def read(**texts: str) -> Scale:
+        for name, text in {"base": SCALE, **texts}.items():
+            (tmp_path / f"{name}.yml").write_text(text)
+        return load_scale(name, tmp_path)
+
+    return read
+
+
+def test_extends_replaces_what_is_given(family, written):
+    base = written(SCALE).model_dump()
+    values = family(mine="extends: base\ntrain_examples: 99\nseeds: [2, 3]\n"
+                         "model: {width: 64}\ntraining: {epochs: 4, compiled: true}\n").model_dump()
+    assert values.pop("name") == "mine"
+    assert values["model"] == base["model"] | {"width": 64}
+    assert values["training"] == base["training"] | {"epochs": 4, "compiled": True}
+    assert values["seeds"] == (2, 3)  # a list is replaced whole
+    assert values["train_examples"] == 99
+    changed = {"name", "model", "training", "seeds", "train_examples"}
+    assert {key: values[key] for key in base.keys() - changed} == {
+        key: base[key] for key in base.keys() - changed}
+
+
+def test_extends_nothing_but_the_name(family, written):
+    assert (family(mine="extends: base").model_dump(exclude={"name"})
+            == written(SCALE).model_dump(exclude={"name"}))
+
+
+def test_extends_in_a_chain(family, tmp_path):
+    scale = family(parent="extends: base\nrows: 8\ncols: 8\ndecoding: {batch_size: 7}",
+                   child="extends: parent\ncols: 10\ndecoding: {max_new_tokens: 300}")
+    assert (scale.rows, scale.cols) == (8, 10)
+    assert scale.decoding.model_dump() == {"max_new_tokens": 300, "batch_size": 7}
+    assert [path.name for path in sources("child", tmp_path)] == ["child.yml", "parent.yml",
+                                                                  "base.yml"]
+
+
+@pytest.mark.parametrize(("line", "parts"), [
+    ("extends: bass", ["scale mine: extends: got 'bass', takes one of base, mine"]),
+    ("extends: ../base", ["scale mine: extends: got '../base', takes one of"]),
+    ("extends:", ["scale mine: extends: got None, takes one of"]),
+    ("extends: [base]", ["scale mine: extends: got ['base'], takes one of"]),
+    ("extends: mine", ["scale mine: extends: got 'mine', takes a scale that does not extend mine",
+                       "(mine → mine)"]),
+    ("extends: base\nextend: base", ["scale mine: extend: unknown name", "extends"]),
+    ("extends: base\nname: mine", ["scale mine: name: got 'mine'"]),
+    ("extends: base\nmodel: {widht: 3}", ["scale mine: model.widht: unknown name"]),
+    ("extends: base\nmodel: {extends: base}", ["model.extends: unknown name, takes one of width"]),
+    ("extends: base\nmodel:", ["scale mine: model: got None, takes"]),
+    ("extends: base\nmodel: 3", ["scale mine: model: got 3, takes"]),
+    ("extends: base\nrows: {a: 3}", ["scale mine: rows: got {'a': 3}, takes"]),
+    ("extends: base\nmodel: {width: 30}", ["scale mine: width: got 30, takes a multiple"]),
+])
+def test_one_wrong_line_in_an_extending_scale(family, line, parts):
+    refused(lambda: family(mine=line), *parts)
+
+
+def test_faults_of_the_extended(family):
+    refused(lambda: family(b="extends: a", a="extends: b"),
+            "scale b: extends: got 'a', takes a scale that does not extend b itself", "a → b → a")
+    refused(lambda: family(base=SCALE.replace("rows: 6", "rows: 2"), mine="extends: base"),
+            "scale mine: rows: got 2")
+    refused(lambda: family(base="rows: [", mine="extends: base"), "scale base: is not YAML")
+    refused(lambda: family(base="- 1", mine="extends: base"), "scale base: got [1]")
+
+
+# ── what follows from a scale ───────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("name", NAMES)
