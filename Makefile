@@ -1,4 +1,4 @@
-# study · test · lab · bench  (each sets up .venv itself)
+# study · test · lab · bench · regime  (each sets up .venv itself)
 SCALE ?= laptop
 PYTHON ?= python3
 # e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
@@ -9,7 +9,7 @@ BIN := .venv/bin
 # notebooks run headless here: bars go to files, and arithmetic on one thread repeats itself
 HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/notebooks/progress OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
-.PHONY: study test lint unit nbval smoke lab bench notebooks publish clean .venv
+.PHONY: study test lint unit nbval smoke lab bench notebooks publish regime clean .venv
 
 study: .venv
 	@$(BIN)/python -m helpers study --scale $(SCALE)
@@ -48,6 +48,12 @@ notebooks: .venv
 # copies the summaries of a finished run into results/
 publish: .venv
 	$(BIN)/python -m helpers publish --scale $(SCALE)
+
+# the studies of the regime map one after the other, then their summaries in results/regime
+regime: .venv
+	@for scale in $(sort $(basename $(notdir $(wildcard scales/regime_*.yml)))); do \
+	  $(BIN)/python -m helpers study --scale $$scale || exit 1; done
+	@$(BIN)/python -m helpers regime
 
 clean:
 	rm -rf .venv runs

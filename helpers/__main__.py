@@ -192,7 +192,7 @@ def summary(verdicts: list[Verdict], malformed: int) -> str:
         f"{sum(trace.exact for trace in traces)} exact{errors(traces)}"])
 
 
-# ── study, publish ──────────────────────────────────────────────────────────────────────
+# ── study, publish, regime ──────────────────────────────────────────────────────────────
 
 
 def on_scale(work):
@@ -242,6 +242,23 @@ def run_publish(scale, args) -> None:
     print(f"{target}:", *publish(Run.of(scale, PROJECT / "runs"), target))
 
 
+def add_regime(commands) -> None:
+    command = commands.add_parser("regime", help="gather the runs of the regime map", description=(
+        "Gathers the finished runs of the scales regime_* in results/regime."))
+    command.set_defaults(run=run_regime)
+
+
+def run_regime(args) -> int:
+    from helpers.regime import RegimeError, gather, names, write
+    from helpers.scale import PROJECT
+    target = PROJECT / "results" / "regime"
+    try:
+        print(f"{target}:", *write(*gather(PROJECT / "runs", names()), target))
+    except RegimeError as error:
+        raise Refusal(str(error)) from None
+    return 0
+
+
 def add_scale(command: Parser) -> None:
     command.add_argument("--scale", required=True, metavar="NAME",
                          help="the name of a file in scales/, without .yml")
@@ -270,8 +287,8 @@ def progress(total: int | None, unit: str) -> tqdm:
 def parser() -> Parser:
     parser = Parser(prog="helpers", description="Mazes, A* traces, verdicts, the study.")
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
-                                     help="generate, validate, study or publish")
-    for add in (add_generate, add_validate, add_study, add_publish):
+                                     help="generate, validate, study, publish or regime")
+    for add in (add_generate, add_validate, add_study, add_publish, add_regime):
         add(commands)
     return parser
 

@@ -96,6 +96,70 @@ def draw_learning_curves(curves: pd.DataFrame) -> Figure:
 
 
 @styled
+def draw_regime(table: pd.DataFrame) -> Figure:
+    """Plan validity against the grid's side, a panel a distribution, a line a model.
+
+    Args:
+        table: as `regime.gather` gives it. Bars are 95 % Wilson-score intervals.
+    """
+    distributions = list(table["distribution"].unique())
+    models = list(table[["condition", "seed"]].drop_duplicates().itertuples(index=False, name=None))
+    sides = table[["rows", "cols"]].drop_duplicates().itertuples(index=False, name=None)
+    ticks = {rows: f"{rows}×{cols}" for rows, cols in sides}
+    figure, (axes,) = new_figure(1, len(distributions), (6.2 * len(distributions), 4.8),
+                                 sharey=True)
+    for ax, distribution in zip(axes, distributions, strict=True):
+        ends = {}
+        for i, (condition, seed) in enumerate(models):
+            part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
+                         & (table["condition"] == condition)].sort_values("rows")
+            # side by side, so that no bar hides another
+            x = part["rows"] + 0.25 * ((i + 0.5) / len(models) - 0.5)
+            rates = part[["plan_valid", "plan_valid_low", "plan_valid_high"]].to_numpy(float)
+            rate, low, high = rates.T
+            ax.errorbar(x, rate, np.clip([rate - low, high - rate], 0, None), fmt="o-",
+                        markersize=7, capsize=3, color=CONDITION_COLOURS[condition])
+            ends.setdefault(condition, rate[-1])  # one label a condition, at its first seed
+        for condition, y in _apart(ends, 0.065).items():
+            ax.text(max(ticks) + 0.35, y, CONDITION_NAMES[condition], va="center",
+                    color=CONDITION_COLOURS[condition], fontweight="bold")
+        ax.set(title=GENERATOR_NAMES[distribution], xlabel="grid, cells",
+               xlim=(min(ticks) - 0.4, max(ticks) + 0.4 + 0.32 * (max(ticks) - min(ticks) + 1)),
+               ylim=(-0.03, 1.03))
+        ax.set_xticks(list(ticks), list(ticks.values()))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        ax.grid(axis="y")
+    axes[0].set_ylabel("valid plans")
+    figure.supxlabel(f"{_span(table['train_examples'])} training examples a model, "
+                     f"{_span(table['n'])} test mazes a point; bars: 95 % Wilson-score intervals",
+                     fontsize=11)
+    return figure
+
+
+def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
+    """Heights of labels, moved so that no two are closer than the gap, nor outside 0 to 1.
+
+    Of equal heights the first stays on top.
+    """
+    placed: dict[str, float] = {}
+    floor = 0.0
+    for name in sorted(reversed(heights), key=heights.get):
+        floor = placed[name] = max(heights[name], floor)
+        floor += gap
+    ceiling = 1.0
+    for name in reversed(placed):
+        ceiling = placed[name] = min(placed[name], ceiling)
+        ceiling -= gap
+    return placed
+
+
+def _span(numbers: pd.Series) -> str:
+    """``30 000``, or lowest and highest where they differ."""
+    low, high = (f"{number:,.0f}".replace(",", " ") for number in (numbers.min(), numbers.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+@styled
 def draw_losses(metrics: pd.DataFrame) -> Figure:
     """Cross entropy of trace and plan tokens, and learning speed, over one training.
 

@@ -165,8 +165,12 @@ def tables(scale: Scale, root: str) -> tuple[dict[str, pd.DataFrame], Path]:
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Writes a figure as SVG, the same bytes for the same figure; published ones stay."""
-    if folder.parent == PROJECT / "results":
-        return
-    with rc_context({"svg.hashsalt": name}), atomic(folder / f"{name}.svg") as temporary:
+    """Writes a figure of a run as SVG; published ones stay."""
+    if folder.parent != PROJECT / "results":
+        write_svg(figure, folder / f"{name}.svg")
+
+
+def write_svg(figure: Figure, path: Path) -> None:
+    """Writes a figure, the same bytes for the same figure."""
+    with rc_context({"svg.hashsalt": path.stem}), atomic(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})

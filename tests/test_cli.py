@@ -123,8 +123,8 @@ def test_generate_refuses(capsys, changes, message):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ([], "COMMAND: got nothing, takes generate, validate, study or publish"),
-    (["train"], "COMMAND: got 'train', takes generate, validate, study or publish"),
+    ([], "COMMAND: got nothing, takes generate, validate, study, publish or regime"),
+    (["train"], "COMMAND: got 'train', takes generate, validate, study, publish or regime"),
     (["generate", "--count"], "--count: got nothing, takes the number of examples"),
     (["--verbose"], "COMMAND: got nothing"),
     (["validate", "a", "b", "--rows", "3", "--cols", "3", "--output", "-"],

@@ -44,6 +44,7 @@ def test_file_tree_is_complete():
     assert not [name for name in folders if f"{name}/" not in tree]
 
 
-@pytest.mark.parametrize("target", ["study", "test", "lab", "notebooks", "publish", "bench"])
+@pytest.mark.parametrize("target", ["study", "test", "lab", "notebooks", "publish", "regime",
+                                    "bench"])
 def test_make_targets_exist(target):
     assert re.search(rf"^{target}:", (PROJECT / "Makefile").read_text(), re.MULTILINE)
