@@ -7,8 +7,9 @@ are the two halves of the SwiGLU's input.
 Two choices are unusual. A batch is *packed*: all examples stand one after the other in
 one row of tokens, without padding, so every matrix product works on real tokens only.
 Just the attention sees examples as rows; they are laid out for it in a few groups of
-similar length (`Packing`). And the weights of a trained model can answer step by step
-with a key/value cache (`Cache`), which `helpers.decoding` drives.
+similar length (`Packing`), and on a GPU not even there (`helpers.attention`). And the
+weights of a trained model can answer step by step with a key/value cache (`Cache`), which
+`helpers.decoding` drives.
 
 Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/value
 heads, D head width, C model width.
@@ -20,6 +21,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
+
+from helpers.attention import can_compile, document_mask, masked_attention
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,25 @@ class Packing:
     Rows are sorted by length and cut into groups; a group of b rows is laid out b × t, t
     the longest row's length, rounded up so that at least one place in it stays empty.
     Empty places point at the last token of the packed batch, which belongs to no example.
+    On a GPU there are no rows but a mask.
     """
 
     positions: Tensor  # int64 [N], place in its own example
-    places: Tensor  # int64 [P], for each place of all groups the token that stands there
-    tokens_at: Tensor  # int64 [N], the inverse: for each token its place
+    places: Tensor | None  # int64 [P], for each place of all groups the token that stands there
+    tokens_at: Tensor | None  # int64 [N], the inverse: for each token its place
     shapes: list[tuple[int, int]]  # (b, t) of each group; P is the sum of b·t
+    mask: BlockMask | None = None  # which tokens see which, where attention goes without rows
 
     def to(self, device) -> "Packing":
+        if torch.device(device).type == "cuda" and can_compile():
+            return self.masked(device)
         return Packing(self.positions.to(device), self.places.to(device),
                        self.tokens_at.to(device), self.shapes)
+
+    def masked(self, device) -> "Packing":
+        """The same without rows."""
+        positions = self.positions.to(device)
+        return Packing(positions, None, None, [], document_mask(positions))
 
 
 def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
@@ -197,6 +210,9 @@ class Attention(nn.Module):
 
     def attend(self, qkv: Tensor, packing: Packing) -> Tensor:
         """What `project` gave → [N, C], each example attending to itself."""
+        if packing.mask is not None:
+            parts = qkv.split([self.heads, self.kv_heads, self.kv_heads], 1)
+            return self.out(masked_attention(*parts, packing.mask).reshape(len(qkv), -1))
         placed = _Rearrange.apply(qkv, packing.places, packing.tokens_at)
         groups, base = [], 0
         for b, t in packing.shapes:

@@ -7,9 +7,6 @@ on the same machine.
 """
 
 import json
-import shutil
-import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -31,6 +28,7 @@ from pydantic import (
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from helpers.attention import can_compile
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
 from helpers.files import atomic, checksum
 from helpers.model import ModelConfig, Transformer, pack
@@ -339,11 +337,3 @@ def has_bfloat16() -> bool:
     """Whether this processor multiplies matrices of bfloat16 in hardware."""
     features = torch.cpu.get_capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
-
-
-def can_compile() -> bool:
-    """Whether torch.compile finds what it needs on a CPU: a C++ compiler and Python's headers."""
-    headers = Path(sysconfig.get_paths()["include"], "Python.h").exists()
-    return headers and sys.platform != "win32" and any(map(shutil.which, ("g++", "clang++")))
-
-

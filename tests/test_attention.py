@@ -1,0 +1,110 @@
+"""Attention of packed tokens under a mask: the numbers of the rows that a CPU uses."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from models import CONFIGS, scrambled
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.nn.attention import flex_attention as flex
+
+from helpers.attention import BLOCK, document_mask, masked_attention
+from helpers.model import pack
+
+PACKS = [[1], [127], [128], [129, 127], [300, 20, 128, 256, 1, 5], [5, 90], [40] * 12]
+
+
+@pytest.fixture(autouse=True)
+def _on_a_cpu(monkeypatch):
+    """Lets gradients through, which are plain torch here, and quiets that they are slow."""
+    monkeypatch.setattr(flex, "_validate_device", lambda q, k, v: None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "flex_attention called without")
+        yield
+
+
+def allowed(positions: torch.Tensor) -> torch.Tensor:
+    """bool [N, N], query by key, written out."""
+    n = len(positions)
+    start = torch.arange(n) - positions
+    return (start[:, None] == start) & (torch.arange(n)[:, None] >= torch.arange(n))
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=9))
+def test_mask(lengths):
+    positions = pack(np.array(lengths)).positions
+    mask, n = document_mask(positions), len(positions)
+    expected = allowed(positions)
+    tokens = torch.arange(n)
+    assert torch.equal(mask.mask_mod(0, 0, tokens[:, None], tokens), expected)
+    blocks = expected.view(n // BLOCK, BLOCK, n // BLOCK, BLOCK).transpose(1, 2)
+    some, whole = blocks.flatten(2).any(2), blocks.flatten(2).all(2)
+    for number, order, wanted in ((mask.kv_num_blocks, mask.kv_indices, some & ~whole),
+                                  (mask.full_kv_num_blocks, mask.full_kv_indices, whole),
+                                  (mask.q_num_blocks, mask.q_indices, (some & ~whole).T),
+                                  (mask.full_q_num_blocks, mask.full_q_indices, whole.T)):
+        listed = [order[0, 0, i, :count].tolist() for i, count in enumerate(number[0, 0])]
+        assert listed == [row.nonzero().squeeze(1).tolist() for row in wanted]
+
+
+def test_number_of_tokens_that_no_mask_takes():
+    with pytest.raises(ValueError, match=r"^positions: got 130 tokens, takes a multiple of 128$"):
+        document_mask(torch.arange(130))
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (4, 1)], ids=str)
+def test_as_written_out(heads):
+    positions = pack(np.array([70, 3, 200])).positions
+    n, (h, k) = len(positions), heads
+    generator = torch.Generator().manual_seed(0)
+    q, key, v = (torch.randn(n, m, 16, generator=generator) for m in (h, k, k))
+    ours = masked_attention(q, key, v, document_mask(positions))
+    for head in range(h):
+        scores = q[:, head] @ key[:, head * k // h].T / 4
+        weights = scores.masked_fill(~allowed(positions), -torch.inf).softmax(-1)
+        torch.testing.assert_close(ours[:, head], weights @ v[:, head * k // h])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("lengths", PACKS, ids=str)
+def test_same_loss_and_gradients_as_in_rows(name, lengths):
+    model = scrambled(CONFIGS[name])
+    lengths = np.minimum(lengths, model.config.context)
+    rng = np.random.default_rng(0)
+    packing, total = pack(lengths), int(lengths.sum())
+    tokens = torch.from_numpy(rng.integers(model.config.vocabulary, size=len(packing.positions)))
+    learn = torch.from_numpy(np.flatnonzero(rng.random(total) < 0.7))
+    targets = torch.from_numpy(rng.integers(model.config.vocabulary, size=len(learn)))
+    weights = torch.from_numpy(rng.random(len(learn), np.float32))
+    results = []
+    for form in (packing, packing.masked("cpu")):
+        model.zero_grad()
+        loss, each = model.loss(tokens, form, learn, targets, weights)
+        loss.backward()
+        results.append((each, {name: p.grad.clone() for name, p in model.named_parameters()}))
+    (rows_each, rows), (mask_each, mask) = results
+    torch.testing.assert_close(mask_each, rows_each, rtol=1e-4, atol=1e-4)
+    for name, gradient in rows.items():
+        torch.testing.assert_close(mask[name], gradient, rtol=1e-3,
+                                   atol=1e-4 * gradient.abs().max().item() + 1e-6, msg=name)
+
+
+def test_batches_of_other_sizes_compile_nothing_new():
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    model = scrambled(CONFIGS["grouped"])
+    loss = torch.compile(model.loss, dynamic=True, backend=counter)
+    rng = np.random.default_rng(0)
+    for examples in (9, 20, 14, 31):
+        packing = pack(rng.integers(20, 90, examples))
+        tokens = torch.from_numpy(rng.integers(37, size=len(packing.positions)))
+        learn = torch.arange(10 * examples)
+        arguments = learn, learn % 37, torch.rand(len(learn))
+        expected, _ = model.loss(tokens, packing, *arguments)
+        value, _ = loss(tokens, packing.masked("cpu"), *arguments)
+        value.backward()
+        torch.testing.assert_close(value, expected)
+    assert counter.frame_count == 1
