@@ -143,7 +143,7 @@ def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
     """
     placed: dict[str, float] = {}
     floor = 0.0
-    for name in sorted(reversed(heights), key=heights.get):
+    for name in sorted(list(heights)[::-1], key=heights.get):
         floor = placed[name] = max(heights[name], floor)
         floor += gap
     ceiling = 1.0

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -171,7 +172,8 @@ def test_figure(gathered):
         lines = [line for line in ax.lines if line.get_marker() == "o"]
         assert len(lines) == len(CONDITIONS)
         for line, condition in zip(lines, CONDITIONS, strict=True):
-            part = table.query("condition == @condition and distribution == @distribution")
+            part = table[(table["condition"] == condition)
+                         & (table["distribution"] == distribution)]
             assert np.allclose(line.get_ydata(), part["plan_valid"])
             assert np.allclose(line.get_xdata(), SIDES, atol=0.2)
         assert [label.get_text() for label in ax.get_xticklabels()] == ["6×6", "8×8", "10×10"]
@@ -190,7 +192,7 @@ def test_labels_do_not_cover_each_other(gathered, rates):
     png(figure)  # lays it out
     for ax in figure.axes:
         boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
-        assert all(low.y1 <= high.y0 for low, high in zip(boxes, boxes[1:], strict=False))
+        assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
         frame = ax.get_window_extent()
         assert all(frame.y0 - 12 < box.y0 and box.y1 < frame.y1 + 12 and box.x1 <= frame.x1 + 1
                    for box in boxes)
