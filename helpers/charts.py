@@ -142,14 +142,13 @@ def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
     Of equal heights the first stays on top.
     """
     placed: dict[str, float] = {}
-    floor = 0.0
-    for name in sorted(list(heights)[::-1], key=heights.get):
-        floor = placed[name] = max(heights[name], floor)
-        floor += gap
-    ceiling = 1.0
-    for name in reversed(placed):
-        ceiling = placed[name] = min(placed[name], ceiling)
+    ceiling, floor = 1.0, 0.0
+    for name in sorted(heights, key=heights.get, reverse=True):
+        ceiling = placed[name] = min(heights[name], ceiling)
         ceiling -= gap
+    for name in reversed(placed):
+        floor = placed[name] = max(placed[name], floor)
+        floor += gap
     return placed
 
 
