@@ -253,7 +253,7 @@ def run_regime(args) -> int:
     from helpers.scale import PROJECT
     target = PROJECT / "results" / "regime"
     try:
-        print(f"{target}:", *write(*gather(PROJECT / "runs", names()), target))
+        print(f"{target}:", *write(gather(PROJECT / "runs", names()), target))
     except RegimeError as error:
         raise Refusal(str(error)) from None
     return 0

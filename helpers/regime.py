@@ -6,18 +6,20 @@ from what the runs have written.
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from helpers.charts import draw_regime
-from helpers.evaluation import CELL, interval
+from helpers.evaluation import CELL, interval, percent_table
 from helpers.files import atomic
 from helpers.scale import PROJECT, SCALES
 from helpers.steps import write_svg
 
-READ = ("headline.csv", "corpus.csv", "learning_curves.csv", "run.json")
+READ = ("headline.csv", "comparisons.csv", "corpus.csv", "learning_curves.csv", "run.json")
 RATES = ("plan_valid", "trace_valid")
-COLUMNS = ["scale", "rows", "cols", *CELL, "n",
+GRID = ["scale", "rows", "cols"]
+COLUMNS = [*GRID, *CELL, "n",
            *(rate + end for rate in RATES for end in ("", "_low", "_high")),
            "train_examples", "train_tokens", "train_response_tokens",
            "share_of_problems_trained_on"]
@@ -27,33 +29,39 @@ class RegimeError(Exception):
     """Runs that are not there; the message names them."""
 
 
+class Regime(NamedTuple):
+    """The map, smallest grid first in each table."""
+
+    cells: pd.DataFrame  # a row a grid, condition, seed and distribution, with `COLUMNS`
+    comparisons: pd.DataFrame  # `evaluation.comparisons` of each run, behind its `GRID`
+    runs: dict[str, dict]  # the run.json of each run
+
+
 def names(folder: Path = SCALES) -> list[str]:
     """The scales of the map."""
     return sorted(path.stem for path in folder.glob("regime_*.yml"))
 
 
-def load(root: str | Path = "") -> tuple[pd.DataFrame, dict[str, dict]]:
-    """The map's table and the ``run.json`` of each run, as published or from ``root``."""
+def load(root: str | Path = "") -> Regime:
+    """The map made from the runs in ``root``, or as published where that is empty."""
     if root:
         return gather(root, names())
     folder = PROJECT / "results" / "regime"
-    return (pd.read_csv(folder / "regime.csv"),
-            json.loads((folder / "runs.json").read_text(encoding="utf-8")))
+    return Regime(pd.read_csv(folder / "regime.csv"), pd.read_csv(folder / "comparisons.csv"),
+                  json.loads((folder / "runs.json").read_text(encoding="utf-8")))
 
 
-def gather(root: str | Path, scales: list[str]) -> tuple[pd.DataFrame, dict[str, dict]]:
+def gather(root: str | Path, scales: list[str]) -> Regime:
     """Reads finished runs.
+
+    Rates are between 0 and 1, with 95 % Wilson-score intervals (trace_valid is empty where
+    there are no traces). Examples and tokens are those trained on, with every epoch;
+    train_tokens counts prompts too, train_response_tokens only what the loss falls on. The
+    share is of all problems of the training distribution.
 
     Args:
         root: the folder the runs lie in.
         scales: their names.
-
-    Returns:
-        A row a cell of each run, smallest grid first, with `COLUMNS`: rates between 0 and 1
-        with their 95 % Wilson-score intervals (trace_valid is empty where there are no
-        traces); examples and tokens as trained on, epochs and prompts included, and of
-        those tokens the ones with a loss; the share of all problems of the training
-        distribution that training covers. And the ``run.json`` of each run.
 
     Raises:
         RegimeError: some of the runs have not come to their end.
@@ -64,14 +72,27 @@ def gather(root: str | Path, scales: list[str]) -> tuple[pd.DataFrame, dict[str,
     if missing or not scales:
         raise RegimeError(f"regime: {Path(root).resolve()} lacks finished runs of "
                           f"{', '.join(missing) or 'any regime scale'}; `make regime` makes them")
-    about = {name: json.loads((folder / "run.json").read_text(encoding="utf-8"))
-             for name, folder in folders.items()}
-    table = pd.concat([_cells(folder, about[name]["scale"]) for name, folder in folders.items()])
-    return table.sort_values(["rows", "cols"], kind="stable", ignore_index=True), about
+    runs = {name: json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            for name, folder in folders.items()}
+    cells = {name: _cells(folder) for name, folder in folders.items()}
+    comparisons = {name: pd.read_csv(folder / "comparisons.csv")
+                   for name, folder in folders.items()}
+    return Regime(_side_by_side(cells, runs)[COLUMNS], _side_by_side(comparisons, runs), runs)
 
 
-def _cells(folder: Path, scale: dict) -> pd.DataFrame:
-    """The rows of one run."""
+def _side_by_side(tables: dict[str, pd.DataFrame], runs: dict[str, dict]) -> pd.DataFrame:
+    """A table of each run under the next, by size of the grid, which stands in front."""
+    parts = []
+    for name, table in tables.items():
+        scale = runs[name]["scale"]
+        for i, value in enumerate((name, scale["rows"], scale["cols"])):
+            table.insert(i, GRID[i], value)
+        parts.append(table)
+    return pd.concat(parts).sort_values(["rows", "cols"], kind="stable", ignore_index=True)
+
+
+def _cells(folder: Path) -> pd.DataFrame:
+    """The rows of one run, without its grid."""
     table = pd.read_csv(folder / "headline.csv")
     for rate in RATES:
         bounds = [interval(round(share * n), n) if pd.notna(share) else (None, None)
@@ -82,19 +103,48 @@ def _cells(folder: Path, scale: dict) -> pd.DataFrame:
     trained = trained[[*CELL[:2], "examples", "tokens", "response_tokens"]].rename(
         columns=lambda name: name if name in CELL else f"train_{name}")
     corpus = pd.read_csv(folder / "corpus.csv").set_index("corpus")
-    share = corpus.at["train", "share_of_problems_trained_on"]
-    table = table.merge(trained, on=CELL[:2], validate="many_to_one")
-    return table.assign(scale=scale["name"], rows=scale["rows"], cols=scale["cols"],
-                        share_of_problems_trained_on=share)[COLUMNS]
+    return table.merge(trained, on=CELL[:2], validate="many_to_one").assign(
+        share_of_problems_trained_on=corpus.at["train", "share_of_problems_trained_on"])
 
 
-def write(table: pd.DataFrame, about: dict[str, dict], target: Path) -> list[str]:
-    """Writes table, figure and descriptions to a folder; returns the names of the files."""
-    figure = draw_regime(table)  # before anything is written: it may fail
+def write(found: Regime, target: Path) -> list[str]:
+    """Writes tables, figure and descriptions to a folder; returns the names of the files."""
+    figure = draw_regime(found.cells)  # before anything is written: it may fail
     target.mkdir(parents=True, exist_ok=True)
-    with atomic(target / "regime.csv", "w") as file:
-        table.to_csv(file, index=False)
+    for name, table in (("regime.csv", found.cells), ("comparisons.csv", found.comparisons)):
+        with atomic(target / name, "w") as file:
+            table.to_csv(file, index=False)
     with atomic(target / "runs.json", "w") as file:
-        json.dump(about, file, indent=1)
+        json.dump(found.runs, file, indent=1)
     write_svg(figure, target / "regime.svg")
-    return ["regime.csv", "regime.svg", "runs.json"]
+    return ["regime.csv", "comparisons.csv", "regime.svg", "runs.json"]
+
+
+# ── for people ──────────────────────────────────────────────────────────────────────────
+
+
+def grids(table: pd.DataFrame) -> pd.Series:
+    """``6×6`` for each row."""
+    return table["rows"].astype(str) + "×" + table["cols"].astype(str)
+
+
+def rates_by_grid(cells: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
+    """A rate in per cent [95 % interval], a column a grid."""
+    shown = {name: percent_table(part.assign(distribution=grids(part)), rate).rename_axis(
+        columns="grid") for name, part in cells.groupby("distribution", sort=False)}
+    return pd.concat(shown, names=["distribution"])
+
+
+def leads_by_grid(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """By how many points b is ahead of a, with McNemar's p, a column a grid."""
+    texts = [f"{100 * lead:+.1f} (p = {p:.0e})"
+             for lead, p in zip(comparisons["b_minus_a"], comparisons["p"], strict=True)]
+    shown = comparisons.assign(grid=grids(comparisons), text=texts)
+    rows = ["distribution", "a", "b", "seed"]
+    return shown.set_index([*rows, "grid"])["text"].unstack(sort=False)
+
+
+def trained_on(cells: pd.DataFrame) -> pd.DataFrame:
+    """What each model was trained on: examples, tokens, share of all problems."""
+    shown = cells.assign(grid=grids(cells)).drop_duplicates(["grid", *CELL[:2]])
+    return shown.set_index(["grid", *CELL[:2]])[COLUMNS[-4:]]

@@ -42,6 +42,10 @@ def made_up(root, side, seeds=(1,), n=40):
     pd.DataFrame({"corpus": ["train", "test_drunkards_walk"],
                   "share_of_problems_trained_on": [0.5**side, None]}
                  ).to_csv(folder / "corpus.csv", index=False)
+    pd.DataFrame([[seed, distribution, "correct", "swapped", n, 0.25, side / 1000]
+                  for seed in seeds for distribution in DISTRIBUTIONS],
+                 columns=["seed", "distribution", "a", "b", "n", "b_minus_a", "p"]
+                 ).to_csv(folder / "comparisons.csv", index=False)
     (folder / "run.json").write_text(json.dumps(
         {"scale": {"name": folder.name, "rows": side, "cols": side}, "seconds": {"corpus": 1.5}}))
     return folder.name
@@ -54,7 +58,7 @@ def gathered(tmp_path):
 
 
 def test_a_row_a_cell(gathered):
-    table, about = gathered
+    table = gathered.cells
     assert list(table.columns) == regime.COLUMNS
     cells = list(table[["rows", "condition", "distribution"]].itertuples(index=False, name=None))
     assert cells == [(side, condition, distribution) for side in SIDES
@@ -66,13 +70,21 @@ def test_a_row_a_cell(gathered):
     assert (table["train_tokens"] == table["rows"] * 100 * (which + 2)).all()
     assert (table["train_response_tokens"] == table["rows"] * 100 * (which + 1) + 1).all()
     assert np.allclose(table["share_of_problems_trained_on"], 0.5 ** table["rows"])
-    assert {name: run["seconds"] for name, run in about.items()} == {
+    assert {name: run["seconds"] for name, run in gathered.runs.items()} == {
         f"regime_{side:02}": {"corpus": 1.5} for side in SIDES}
+
+
+def test_comparisons(gathered, tmp_path):
+    table = gathered.comparisons
+    assert list(table["rows"]) == [side for side in SIDES for _ in DISTRIBUTIONS]
+    part = table[table["scale"] == "regime_08"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part.drop(columns=regime.GRID),
+                                  pd.read_csv(tmp_path / "regime_08" / "comparisons.csv"))
 
 
 @pytest.mark.parametrize("rate", regime.RATES)
 def test_rates_with_intervals(gathered, rate):
-    table, _ = gathered
+    table = gathered.cells
     has = table[table[rate].notna()]
     assert set(has["condition"]) == set(CONDITIONS[rate == "trace_valid":])
     for share, n, low, high in has[[rate, "n", f"{rate}_low", f"{rate}_high"]].to_numpy():
@@ -82,7 +94,7 @@ def test_rates_with_intervals(gathered, rate):
 
 
 def test_numbers_are_those_of_the_run(gathered, tmp_path):
-    table, _ = gathered
+    table = gathered.cells
     found = pd.read_csv(tmp_path / "regime_08" / "headline.csv")
     part = table[table["scale"] == "regime_08"].reset_index(drop=True)
     same = ["condition", "seed", "distribution", "n", "plan_valid", "plan_valid_low",
@@ -91,18 +103,35 @@ def test_numbers_are_those_of_the_run(gathered, tmp_path):
 
 
 def test_written_and_read_again(gathered, tmp_path, monkeypatch):
-    table, about = gathered
     target = tmp_path / "results" / "regime"
-    written = regime.write(table, about, target)
+    written = regime.write(gathered, target)
     assert sorted(path.name for path in target.iterdir()) == sorted(written)
     svg = (target / "regime.svg").read_bytes()
     assert svg.startswith(b"<?xml")
-    regime.write(table, about, target)
+    regime.write(gathered, target)
     assert (target / "regime.svg").read_bytes() == svg  # the same figure, the same bytes
     monkeypatch.setattr(regime, "PROJECT", tmp_path)
-    again, runs = regime.load()
-    pd.testing.assert_frame_equal(again, table)
-    assert runs == about
+    again = regime.load()
+    pd.testing.assert_frame_equal(again.cells, gathered.cells)
+    pd.testing.assert_frame_equal(again.comparisons, gathered.comparisons)
+    assert again.runs == gathered.runs
+
+
+def test_tables_for_people(gathered):
+    cells = gathered.cells
+    plans, traces = regime.rates_by_grid(cells), regime.rates_by_grid(cells, "trace_valid")
+    assert list(plans.columns) == list(traces.columns) == ["6×6", "8×8", "10×10"]
+    assert list(plans.index) == [(d, c, 1) for d in DISTRIBUTIONS for c in CONDITIONS]
+    assert list(traces.index) == [(d, c, 1) for d in DISTRIBUTIONS for c in CONDITIONS[1:]]
+    for row in cells.itertuples():
+        text = plans.at[(row.distribution, row.condition, row.seed), f"{row.rows}×{row.cols}"]
+        assert text.startswith(f"{100 * row.plan_valid:.1f} [{100 * row.plan_valid_low:.1f}, ")
+    leads = regime.leads_by_grid(gathered.comparisons)
+    assert leads.loc[("wilson", "correct", "swapped", 1)].to_dict() == {
+        "6×6": "+25.0 (p = 6e-03)", "8×8": "+25.0 (p = 8e-03)", "10×10": "+25.0 (p = 1e-02)"}
+    learnt = regime.trained_on(cells)
+    assert list(learnt.index) == [(f"{side}×{side}", c, 1) for side in SIDES for c in CONDITIONS]
+    assert learnt.at[("8×8", "swapped", 1), "train_tokens"] == 3200
 
 
 @pytest.fixture
@@ -120,15 +149,14 @@ def test_command(project, capsys):
     for side in (8, 6):
         made_up(project / "runs", side)
     assert cli.main(["regime"]) == 0
-    assert "regime.csv regime.svg runs.json" in capsys.readouterr().out
+    assert "regime.csv comparisons.csv regime.svg runs.json" in capsys.readouterr().out
     table = pd.read_csv(project / "results" / "regime" / "regime.csv")
     assert list(table["scale"].unique()) == ["regime_06", "regime_08"]
-    loaded, _ = regime.load(project / "runs")
-    pd.testing.assert_frame_equal(loaded, table)
+    pd.testing.assert_frame_equal(regime.load(project / "runs").cells, table)
 
 
 @pytest.mark.parametrize("lost", ["headline.csv", "run.json", "corpus.csv",
-                                  "learning_curves.csv", None])
+                                  "learning_curves.csv", "comparisons.csv", None])
 def test_missing_runs_are_named(project, capsys, lost):
     made_up(project / "runs", 6)
     if lost:
@@ -143,10 +171,9 @@ def test_missing_runs_are_named(project, capsys, lost):
 
 
 def test_a_figure_that_fails_leaves_what_was_there(gathered, tmp_path, monkeypatch):
-    table, about = gathered
     monkeypatch.setattr(regime, "draw_regime", lambda table: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        regime.write(table, about, tmp_path / "results")
+        regime.write(gathered, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -164,7 +191,7 @@ def test_scales_of_the_map_differ_in_the_grid_alone():
 
 
 def test_figure(gathered):
-    table, _ = gathered
+    table = gathered.cells
     figure = draw_regime(table)
     assert png(figure).startswith(b"\x89PNG")
     assert [ax.get_title() for ax in figure.axes] == [GENERATOR_NAMES[d] for d in DISTRIBUTIONS]
@@ -185,7 +212,7 @@ def test_figure(gathered):
 
 @pytest.mark.parametrize("rates", [(0, 0, 0), (1, 1, 1), (0.5, 0.51, 0.49), (0.97, 1, 0.99)])
 def test_labels_do_not_cover_each_other(gathered, rates):
-    table, _ = gathered
+    table = gathered.cells
     values = table["condition"].map(dict(zip(CONDITIONS, rates, strict=True)))
     figure = draw_regime(table.assign(plan_valid=values, plan_valid_low=values,
                                       plan_valid_high=values))
@@ -199,7 +226,8 @@ def test_labels_do_not_cover_each_other(gathered, rates):
 
 
 def test_figure_with_several_seeds_and_unequal_examples(tmp_path):
-    table, _ = regime.gather(tmp_path, [made_up(tmp_path, side, seeds=(1, 2)) for side in (6, 8)])
+    runs = [made_up(tmp_path, side, seeds=(1, 2)) for side in (6, 8)]
+    table = regime.gather(tmp_path, runs).cells
     table.loc[table["rows"] == 8, "train_examples"] = 3200
     figure = draw_regime(table)
     for ax in figure.axes:
@@ -209,5 +237,5 @@ def test_figure_with_several_seeds_and_unequal_examples(tmp_path):
 
 
 def test_figures_of_one_grid(tmp_path):
-    table, _ = regime.gather(tmp_path, [made_up(tmp_path, 6)])
+    table = regime.gather(tmp_path, [made_up(tmp_path, 6)]).cells
     assert png(draw_regime(table)).startswith(b"\x89PNG")
