@@ -36,7 +36,7 @@ lab: .venv
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 bench: .venv/.bench
-	@$(BIN)/python benchmarks/data.py
+	@$(BIN)/python -m benchmarks
 
 # runs the committed notebooks again and strips what does not belong into version control
 notebooks: .venv

@@ -1,33 +1,25 @@
-"""Rates of the data tools on one core, and a peer's in the same run: what `make bench` runs.
+"""Rates of generators, text and validator on one core, and maze-dataset's in the same run.
 
 Every measurement is warmed up, sized to take about as long as any other, and repeated in
-turn with all others, so that a machine that slows down slows them all. The rate is the
-median, per second of processor time.
+turn with all others. The rate is the median, per second of processor time.
 """
 
-import json
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from itertools import count
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from tqdm import tqdm
 
+from benchmarks.measure import in_turn, processor_seconds, row
 from helpers.corpus import Recipe, build
-from helpers.files import atomic
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary, encode_mazes, jsonl
 from helpers.maze import Mazes, Sampler, generate
-from helpers.runs import machine
 from helpers.validator import judge_ids
 
 SIDE = 30
 SECONDS, ROUNDS = 0.2, 9  # of one measurement; measurements of each rate
-OUTPUT = Path(__file__).resolve().parent.parent / "runs" / "bench.json"
 TARGETS = {"wilson": 25_000, "kruskal": 40_000, "dfs": 40_000, "drunkards_walk": 35_000,
            "searchformer": 8_000}  # mazes/s with tokens in memory; a third of it as text
 VALIDATION_TARGET = 100_000
@@ -115,67 +107,24 @@ def rates() -> dict[str, Rate]:
     return found | others
 
 
-def seconds(work: Callable[[int], object], n: int) -> float:
-    began = time.process_time()
-    work(n)
-    return time.process_time() - began
-
-
 def size(work: Callable[[int], object]) -> int:
     """Warms up, and finds how many things take about as long as one measurement should."""
     work(10)
     n = 10
-    while (took := seconds(work, n)) < SECONDS / 4:
+    while (took := processor_seconds(work, n)) < SECONDS / 4:
         n *= 4
     return max(1, round(n * SECONDS / took))
 
 
-def measure(jobs: dict[str, Rate]) -> dict[str, float]:
-    """The median rate of each."""
-    found = {name: [] for name in jobs}
-    sizes = {}
-    with tqdm(total=len(jobs) * (ROUNDS + 1), desc="measuring", disable=None, leave=False) as bar:
-        for name, job in jobs.items():
-            sizes[name] = size(job.work)
-            bar.update()
-        for _ in range(ROUNDS):
-            for name, job in jobs.items():
-                found[name].append(sizes[name] / seconds(job.work, sizes[name]))
-                bar.update()
-    return {name: float(np.median(values)) for name, values in found.items()}
-
-
-def table(jobs: dict[str, Rate], measured: dict[str, float]) -> pd.DataFrame:
+def rows() -> list[dict]:
     """A row a rate, beside its target and its peer."""
-    rows = []
-    for name, job in jobs.items():
-        value, peer = measured[name], measured.get(job.peer)
-        rows.append({"name": name, "value": round(value, 1), "unit": job.unit,
-                     "target": job.target and round(job.target),
-                     "met": None if job.target is None else value >= job.target,
-                     "peer": job.peer, "peer_value": peer and round(peer, 1),
-                     "ratio": peer and round(value / peer, 1)})
-    return pd.DataFrame(rows, dtype=object)
-
-
-def main() -> None:
-    here = machine()
-    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}; "
-          f"{SIDE}×{SIDE}, one core, median of {ROUNDS}", flush=True)
     jobs = rates()
-    found = table(jobs, measure(jobs))
-    OUTPUT.parent.mkdir(exist_ok=True)
-    with atomic(OUTPUT, "w") as file:
-        json.dump(found.to_dict("records"), file, indent=1)
-    shown = found.assign(met=found["met"].map({True: "yes", False: "NO"}))
-    for name in ("value", "target", "peer_value"):
-        shown[name] = shown[name].map(lambda value: "" if value is None else f"{value:,.0f}")
-    print(shown.fillna("").to_string(index=False))
-    print("The peer draws the maze alone; generate_ also runs A* and writes the tokens."
-          if found["peer"].notna().any() else
-          "No peer: maze-dataset is not installed; pip install --editable '.[bench]' adds it.")
-    print(f"Written to runs/{OUTPUT.name}")
-
-
-if __name__ == "__main__":
-    main()
+    sizes = {name: size(job.work) for name, job in jobs.items()}
+    found = in_turn({name: lambda _, n=sizes[name], work=job.work: n / processor_seconds(work, n)
+                     for name, job in jobs.items()}, ROUNDS, "data")
+    print(f"data: {SIDE}×{SIDE}, median of {ROUNDS} rounds. "
+          + ("The peer draws the maze alone; generate_ also runs A* and writes the tokens."
+             if any(job.peer for job in jobs.values()) else
+             "No peer: maze-dataset is not installed; pip install --editable '.[bench]' adds it."))
+    return [row(name, found[name], job.unit, target=job.target, peer=job.peer,
+                peer_value=found.get(job.peer)) for name, job in jobs.items()]

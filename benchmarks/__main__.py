@@ -1,0 +1,33 @@
+"""``python -m benchmarks``: everything, or only the parts named; `make bench` runs it."""
+
+import argparse
+
+import torch
+
+from benchmarks import data, decoding, processes, training
+from benchmarks.measure import OUTPUT, here, table, write
+
+PARTS = {"data": data.rows, "training": training.rows, "decoding": decoding.rows,
+         "processes": processes.rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part",
+                        help=f"of {', '.join(PARTS)}; all of them where none is named")
+    parts = parser.parse_args().parts
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"part: got {', '.join(sorted(unknown))}, takes {', '.join(PARTS)}")
+    torch.set_num_threads(1)
+    print(f"{here()}; one thread unless it says otherwise", flush=True)
+    rows = []
+    for name, measured in PARTS.items():
+        if name in parts or not parts:
+            rows += measured()
+    write(rows)
+    print(table(rows))
+    print(f"Written to runs/{OUTPUT.name}")
+
+
+if __name__ == "__main__":
+    main()

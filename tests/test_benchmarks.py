@@ -1,0 +1,99 @@
+"""The benchmarks' own arithmetic; nothing is timed here."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import measure, qwen2
+from benchmarks.training import flops, grouped
+from helpers.corpus import CONDITIONS, Recipe, build, make_batch
+from helpers.model import ModelConfig, Transformer
+from helpers.training import to_tensors
+
+CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 12))
+CONFIG = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=256, width=32, layers=2, heads=4,
+                     kv_heads=2, mlp_width=48)
+
+
+def test_operations_of_a_step():
+    config = ModelConfig(vocabulary=10, context=8, width=8, layers=3, heads=4, kv_heads=2,
+                         mlp_width=5)
+    products = 8 * 8 + 2 * 8 * 4 + 8 * 8 + 3 * 8 * 5  # q, k and v, out, gate and up and down
+    pairs = (1 + 2 + 3) + (1 + 2)  # of an example of 3 tokens and one of 2
+    forward = 2 * (3 * products * 5 + 10 * 8 * 4) + 3 * 2 * (2 * 8 * pairs)
+    assert flops(config, np.array([3, 2]), learnt=4) == 3 * forward
+
+
+def test_operations_count_every_matrix_of_the_model():
+    inside = sum(weight.numel() for name, weight in Transformer(CONFIG).named_parameters()
+                 if weight.dim() == 2 and "embedding" not in name)
+    one = flops(CONFIG, np.array([1]), learnt=0)
+    assert one == 6 * inside + 12 * CONFIG.width * CONFIG.layers
+
+
+@given(st.lists(st.integers(1, 99), min_size=1, max_size=60), st.integers(1, 5), st.integers(1, 4))
+def test_grouped_batches(lengths, batch_size, batches):
+    order = grouped(np.array(lengths), batch_size, batches)
+    assert sorted(order) == list(range(len(lengths)))
+    size = batch_size * batches
+    for first in range(0, len(lengths), size):
+        part = order[first:first + size]
+        assert sorted(part) == list(range(first, min(first + size, len(lengths))))
+        assert np.all(np.diff(np.array(lengths)[part]) <= 0)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_the_peer_learns_the_same_tokens(condition):
+    """The loss of padded examples is that of our packed batch."""
+    indices = np.array([3, 7, 1, 11])
+    batch = make_batch(CORPUS, condition, indices)
+    given = qwen2.padded(CORPUS, condition, indices)
+    assert given["attention_mask"].sum() == batch.lengths.sum() + 4  # the last tokens as well
+    assert given["labels"][given["labels"] != qwen2.IGNORED].tolist() == batch.targets.tolist()
+    ours = Transformer(CONFIG, 5)
+    loss, _ = ours.loss(*to_tensors(batch, 1.0, torch.device("cpu")))
+    assert qwen2.qwen2(ours)(**given).loss.item() == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_the_peer_trains_from_our_weights():
+    ours = Transformer(CONFIG, 5)
+    before = ours.embedding.weight.clone()
+    peer = qwen2.Peer(ours, CORPUS, "correct", clip_norm=1.0)
+    peer.step(np.array([0, 1, 2]))
+    theirs = peer.model.get_input_embeddings().weight
+    assert torch.equal(ours.embedding.weight, before)
+    assert not torch.equal(theirs, before)
+    assert theirs is peer.model.get_output_embeddings().weight
+
+
+def test_medians_of_jobs_in_turn():
+    called = []
+
+    def job(name):
+        return lambda number: called.append((number, name)) or [5, 1, 3][number] * len(name)
+
+    assert measure.in_turn({"a": job("a"), "bb": job("bb")}, 3) == {"a": 3, "bb": 6}
+    assert called == [(0, "a"), (0, "bb"), (1, "a"), (1, "bb"), (2, "a"), (2, "bb")]
+
+
+def test_rows_as_a_file_and_as_a_table(tmp_path):
+    rows = [measure.row("alone", 12345.678, "mazes/s"),
+            measure.row("rate", 30_000, "mazes/s", target=25_000),
+            measure.row("step", 300.0, "tokens/s", peer="theirs", peer_value=200.0, target=2.0,
+                        target_of="ratio"),
+            measure.row("no peer", 300.0, "tokens/s", target=2.0, target_of="ratio")]
+    assert [row["value"] for row in rows] == [12350.0, 30_000, 300, 300]
+    assert [row["met"] for row in rows] == [None, True, False, None]
+    assert [row["ratio"] for row in rows] == [None, None, 1.5, None]
+    measure.write(rows, tmp_path / "runs" / "bench.json")
+    read = json.loads((tmp_path / "runs" / "bench.json").read_text())
+    assert read == rows
+    assert all({"name", "value", "unit", "peer", "peer_value", "ratio"} <= set(row) for row in read)
+    lines = measure.table(rows).splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert lines[2].split() == ["rate", "30,000", "mazes/s", "25,000", "yes"]
+    assert lines[3].split() == ["step", "300", "tokens/s", "theirs", "200", "1.5", "2×", "NO"]
