@@ -1,12 +1,17 @@
-"""Attention on a GPU: straight over the packed tokens, without rows and without padding.
+"""Attention where plain torch is slow: packed tokens on a GPU, and a CPU's cache.
 
-FlexAttention compiles one kernel that skips every block of 128 × 128 scores in which no
-token sees another; which those are follows from where examples begin (`document_mask`, once
-a batch). Tokens stay where they are, key/value heads are shared, not repeated. On a CPU it
-has no backward pass and is slow, so there `model.Attention` lays examples out in rows; the
-tests hold the two against each other.
+*Packed tokens.* FlexAttention compiles one kernel that skips every block of 128 × 128 scores
+in which no token sees another; which those are follows from where examples begin
+(`document_mask`, once a batch). Tokens stay where they are, without rows or padding, and
+key/value heads are shared, not repeated. On a CPU it has no backward pass and is slow, so
+there `model.Attention` lays examples out in rows; the tests hold the two against each other.
 
-Shapes: N tokens of a packed batch, H query heads, K key/value heads, D head width.
+*A cache.* A new token's query meets each key once, so reading the cache is all there is to
+it. On a CPU a kernel reads just what each row has so far, bfloat16 without converting it
+first; torch's products would read all rows to the same length, and copy parts of rows.
+
+Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/value heads,
+D head width.
 """
 
 import shutil
@@ -14,7 +19,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import torch
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
@@ -72,6 +81,88 @@ def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: BlockMask) -> Tensor
     attend = flex_attention if plain else _compiled
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
     return attend(q, k, v, block_mask=mask, enable_gqa=True)[0].transpose(0, 1)
+
+
+# ── a cache ─────────────────────────────────────────────────────────────────────────────
+
+
+def cached_attention(q: Tensor, keys: Tensor, values: Tensor, lengths: Tensor,
+                     longest: int) -> Tensor:
+    """Attention of one new token a row to those before it and itself.
+
+    Args:
+        q: [B, H, D].
+        keys, values: [B, K, T, D], float32 or bfloat16, the new token's at ``lengths``.
+        lengths: int64 [B], the tokens before the new one.
+        longest: at most T, more than any length that matters: nothing behind it is read.
+
+    Returns:
+        [B, H, D], float32 from a CPU.
+    """
+    if q.device.type == "cpu":
+        out = torch.empty(q.shape)
+        _cached(q.float().contiguous().numpy(), _numpy(keys), _numpy(values), lengths.numpy(),
+                out.numpy())
+        return out
+    return cached_attention_in_torch(q, keys, values, lengths, longest)
+
+
+def cached_attention_in_torch(q: Tensor, keys: Tensor, values: Tensor, lengths: Tensor,
+                              longest: int) -> Tensor:
+    """`cached_attention` in plain torch, what the kernel is held against."""
+    keys, values = keys[:, :, :longest], values[:, :, :longest]
+    visible = torch.arange(longest, device=q.device) <= lengths[:, None]
+    grouped = q.view(len(q), keys.shape[1], -1, q.shape[2]).to(keys.dtype)  # [B, K, H/K, D]
+    scores = (grouped @ keys.mT).float() * q.shape[2]**-0.5
+    chances = scores.masked_fill(~visible[:, None, None], float("-inf")).softmax(-1)
+    return (chances.to(values.dtype) @ values).view(q.shape)
+
+
+def _numpy(x: Tensor) -> np.ndarray:
+    """The same memory; bfloat16, which numpy has not, as the uint16 of its bits."""
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+@intrinsic
+def _float32(context, x):
+    """The float32 of a float32, or of a bfloat16's bits: they are its upper half."""
+
+    def build(context, builder, signature, arguments):
+        if x == types.float32:
+            return arguments[0]
+        wide = builder.zext(arguments[0], ir.IntType(32))
+        return builder.bitcast(builder.shl(wide, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
+
+    return types.float32(x), build
+
+
+# sums may be reordered, so that they vectorise; infinity keeps its meaning
+@njit(cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+def _cached(q, keys, values, lengths, out):
+    heads, width = q.shape[1:]
+    shared = heads // keys.shape[1]
+    scale = np.float32(1 / np.sqrt(width))
+    scores = np.empty(keys.shape[2], np.float32)
+    for row in range(len(q)):
+        n = lengths[row] + 1
+        for head in range(heads):
+            key, value, y = keys[row, head // shared], values[row, head // shared], out[row, head]
+            top = np.float32(-np.inf)
+            for t in range(n):
+                score = np.float32(0)
+                for d in range(width):
+                    score += q[row, head, d] * _float32(key[t, d])
+                scores[t] = score * scale
+                top = max(top, scores[t])
+            total = np.float32(0)
+            y[:] = 0
+            for t in range(n):
+                weight = np.exp(scores[t] - top)
+                total += weight
+                for d in range(width):
+                    y[d] += weight * _float32(value[t, d])
+            for d in range(width):
+                y[d] /= total
 
 
 def can_compile() -> bool:

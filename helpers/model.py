@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 
-from helpers.attention import can_compile, document_mask, masked_attention
+from helpers.attention import cached_attention, can_compile, document_mask, masked_attention
 
 
 @dataclass(frozen=True)
@@ -223,26 +223,22 @@ class Attention(nn.Module):
         return self.out(_Rearrange.apply(torch.cat(groups), packing.tokens_at, packing.places))
 
     def step(self, x: Tensor, rope: tuple[Tensor, Tensor], keys: Tensor, values: Tensor,
-             lengths: Tensor, visible: Tensor) -> Tensor:
+             lengths: Tensor, longest: int) -> Tensor:
         """One new token a row, against a cache that it extends.
 
         Args:
             x: [B, C]. keys, values: [B, K, T, D], written at ``lengths``.
             lengths: int64 [B], tokens each row already has.
-            visible: bool [B, 1, 1, T], which cached positions a row may see, its own included.
+            longest: how much of T to read at most, see `attention.cached_attention`.
 
         Returns:
             [B, C].
         """
-        b = x.shape[0]
         q, k, v = self.project(x, rope).split([self.heads, self.kv_heads, self.kv_heads], 1)
-        rows = torch.arange(b, device=x.device)
+        rows = torch.arange(len(x), device=x.device)
         keys[rows, :, lengths] = k.to(keys.dtype)
         values[rows, :, lengths] = v.to(values.dtype)
-        q = q.view(b, self.kv_heads, -1, self.head_width).to(keys.dtype)  # [B, K, H/K, D]
-        scores = (q @ keys.mT).float() * self.head_width**-0.5
-        y = scores.masked_fill(~visible, float("-inf")).softmax(-1).to(values.dtype) @ values
-        return self.out(y.reshape(b, -1))
+        return self.out(cached_attention(q, keys, values, lengths, longest).flatten(1))
 
 
 class Block(nn.Module):
@@ -261,6 +257,11 @@ class Block(nn.Module):
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], packing: Packing) -> Tensor:
         qkv = self.attention.project(self.attention_norm(x), rope)
         x = x + self.attention.attend(qkv, packing)
+        return x + self.mlp(x)
+
+    def step(self, x: Tensor, *cached) -> Tensor:
+        """One new token a row, [B, C] → [B, C]; the rest are the arguments of `Attention.step`."""
+        x = x + self.attention.step(self.attention_norm(x), *cached)
         return x + self.mlp(x)
 
 
@@ -320,7 +321,7 @@ class Transformer(nn.Module):
 
 
 class Cache:
-    """Keys and values of B rows, allocated once for the longest answer.
+    """Keys and values of B rows, allocated once for the longest prompt and answer.
 
     ``keys`` and ``values`` are [layers, B, K, T, D]; ``lengths`` int64 [B] counts the tokens
     each row has, read from the same cache by `step`.
@@ -334,25 +335,30 @@ class Cache:
 
     def keep(self, rows: Tensor) -> None:
         """Drops all rows but these (int64 [b], ascending), moving them to the front in place."""
+        lengths = self.lengths.tolist()
         for row, source in enumerate(rows.tolist()):
             if row != source:
-                length = int(self.lengths[source])
+                length = lengths[source]
                 self.keys[:, row, :, :length] = self.keys[:, source, :, :length]
                 self.values[:, row, :, :length] = self.values[:, source, :, :length]
         n = len(rows)
         self.keys, self.values = self.keys[:, :n], self.values[:, :n]
-        self.lengths = self.lengths[rows]
+        # in place: a CUDA graph may hold on to this memory
+        self.lengths[:n] = self.lengths[rows]
+        self.lengths = self.lengths[:n]
 
 
 @torch.no_grad()
-def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray]) -> Tensor:
-    """Reads whole prompts into an empty cache.
+def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
+            rows: Tensor | None = None) -> Tensor:
+    """Reads whole prompts into a cache, over whatever was there.
 
     Args:
-        prompts: B arrays of token ids.
+        prompts: b arrays of token ids.
+        rows: int64 [b], the row for each; all rows in their order if None.
 
     Returns:
-        Logits after the last token of each prompt, [B, vocabulary].
+        Logits after the last token of each prompt, [b, vocabulary].
     """
     device = cache.lengths.device
     lengths = np.array([len(prompt) for prompt in prompts])
@@ -361,35 +367,35 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray]) -> Tens
     tokens[:lengths.sum()] = np.concatenate(prompts)
     rope = model.rotary(packing.positions)
     x = model.embedding(torch.from_numpy(tokens).to(device))
-    ends = torch.from_numpy(np.cumsum(lengths)).to(device)
-    rows = torch.repeat_interleave(torch.arange(len(prompts)), torch.from_numpy(lengths)).to(device)
-    places = packing.positions[:len(rows)]
+    counts = torch.from_numpy(lengths).to(device)
+    rows = torch.arange(len(prompts), device=device) if rows is None else rows
+    row_of = rows.repeat_interleave(counts, output_size=int(lengths.sum()))
+    places = packing.positions[:len(row_of)]
     for layer, block in enumerate(model.blocks):
         attention = block.attention
         qkv = attention.project(block.attention_norm(x), rope)
-        _, k, v = qkv[:len(rows)].split(
+        _, k, v = qkv[:len(row_of)].split(
             [attention.heads, attention.kv_heads, attention.kv_heads], 1)
-        cache.keys[layer][rows, :, places] = k.to(cache.keys.dtype)
-        cache.values[layer][rows, :, places] = v.to(cache.values.dtype)
+        cache.keys[layer][row_of, :, places] = k.to(cache.keys.dtype)
+        cache.values[layer][row_of, :, places] = v.to(cache.values.dtype)
         x = x + attention.attend(qkv, packing)
         x = x + block.mlp(x)
-    cache.lengths.copy_(torch.from_numpy(lengths))
-    return model.logits(model.norm(x[ends - 1]))
+    cache.lengths[rows] = counts
+    return model.logits(model.norm(x[counts.cumsum(0) - 1]))
 
 
 @torch.no_grad()
-def step(model: Transformer, cache: Cache, tokens: Tensor) -> Tensor:
-    """Appends a token to each row (int64 [B]) and returns the logits after it, [B, vocabulary]."""
+def step(model: Transformer, cache: Cache, tokens: Tensor, alive: Tensor | None = None,
+         longest: int | None = None) -> Tensor:
+    """Appends a token to each row (int64 [B]) and returns the logits after it, [B, vocabulary].
+
+    Args:
+        alive: bool [B], the rows that count it; in others the next token takes its place.
+        longest: longer than any row whose logits matter, T if None.
+    """
     rope = model.rotary(cache.lengths)
-    # on a CPU whole rows: a product with a part of each row would first copy that part
-    longest = int(cache.lengths.max()) + 1 if tokens.is_cuda else cache.keys.shape[3]
-    seen = torch.arange(longest, device=tokens.device)
-    visible = (seen <= cache.lengths[:, None])[:, None, None]
     x = model.embedding(tokens)
-    for layer, block in enumerate(model.blocks):
-        x = x + block.attention.step(block.attention_norm(x), rope,
-                                     cache.keys[layer][:, :, :longest],
-                                     cache.values[layer][:, :, :longest], cache.lengths, visible)
-        x = x + block.mlp(x)
-    cache.lengths += 1
+    for block, keys, values in zip(model.blocks, cache.keys, cache.values, strict=True):
+        x = block.step(x, rope, keys, values, cache.lengths, longest or keys.shape[2])
+    cache.lengths += 1 if alive is None else alive
     return model.logits(model.norm(x))

@@ -52,6 +52,7 @@ class TrainingConfig(BaseModel):
     validations: PositiveInt = 8  # points of the run at which plans for held-out mazes are judged
     checkpoint_every: PositiveInt = 500  # steps
     log_every: PositiveInt = 20  # steps
+    micro_batch_tokens: PositiveInt | None = None  # a step in parts of so many, to save memory
     compiled: bool = True  # by torch.compile, where that works; a minute that long runs earn back
 
 
@@ -142,10 +143,14 @@ class Trainer:
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate(self.step, self.steps, self.settings)
-        tensors = to_tensors(batch, self.settings.plan_weight, self.device)
-        with autocast(self.device):
-            loss, each = self._loss(*tensors)
-        loss.backward()
+        losses, each = [], []
+        for part in micro_batches(batch, self.settings.micro_batch_tokens):
+            tensors = to_tensors(part, self.settings.plan_weight, self.device, whole=batch)
+            with autocast(self.device):
+                loss, each_of_part = self._loss(*tensors)
+            loss.backward()
+            losses.append(loss.detach())
+            each.append(each_of_part)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         for optimizer, _ in self.optimizers:
             optimizer.step()
@@ -155,9 +160,9 @@ class Trainer:
         self.response_tokens += len(batch.targets)
         if self.step % self.settings.log_every and self.step not in (1, self.steps):
             return {}
-        each = each.float().cpu().numpy()
+        each = torch.cat(each).float().cpu().numpy()
         trace = each[~batch.in_plan]
-        return {"loss": float(loss.detach()), "plan_loss": float(each[batch.in_plan].mean()),
+        return {"loss": float(sum(losses)), "plan_loss": float(each[batch.in_plan].mean()),
                 "trace_loss": float(trace.mean()) if len(trace) else None,
                 "gradient_norm": float(norm)}
 
@@ -315,15 +320,37 @@ def rate(step: int, steps: int, settings: TrainingConfig) -> float:
     return min(1.0, warmup, decay)
 
 
-def to_tensors(batch: Batch, plan_weight: float, device: torch.device) -> tuple:
-    """The arguments of `Transformer.loss`; weights sum to 1."""
+def micro_batches(batch: Batch, tokens: int | None) -> list[Batch]:
+    """Cuts a batch between examples, into parts of at most so many inputs each.
+
+    A part always has an example, however long; None cuts nothing.
+    """
+    if tokens is None or len(batch.tokens) <= tokens:
+        return [batch]
+    ends = np.cumsum(batch.lengths)
+    parts, first, base = [], 0, 0
+    while first < len(ends):
+        last = max(first + 1, int(np.searchsorted(ends, base + tokens, "right")))
+        end = int(ends[last - 1])
+        a, b = np.searchsorted(batch.learn, [base, end])
+        parts.append(Batch(batch.tokens[base:end], batch.lengths[first:last],
+                           batch.learn[a:b] - base, batch.targets[a:b], batch.in_plan[a:b]))
+        first, base = last, end
+    return parts
+
+
+def to_tensors(batch: Batch, plan_weight: float, device: torch.device,
+               whole: Batch | None = None) -> tuple:
+    """The arguments of `Transformer.loss`; weights sum to 1, over the whole of which it is a part.
+    """
     packing = pack(batch.lengths)
     tokens = np.zeros(len(packing.positions), np.int64)
     tokens[:len(batch.tokens)] = batch.tokens
-    weights = np.where(batch.in_plan, plan_weight, 1.0).astype(np.float32)
+    weights, total = (np.where(part.in_plan, plan_weight, 1.0).astype(np.float32)
+                      for part in (batch, whole or batch))
     return (torch.from_numpy(tokens).to(device), packing.to(device),
             *(torch.from_numpy(array).to(device)
-              for array in (batch.learn, batch.targets, weights / weights.sum())))
+              for array in (batch.learn, batch.targets, weights / total.sum())))
 
 
 def autocast(device: torch.device):

@@ -11,7 +11,13 @@ from models import CONFIGS, scrambled
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.attention import flex_attention as flex
 
-from helpers.attention import BLOCK, document_mask, masked_attention
+from helpers.attention import (
+    BLOCK,
+    cached_attention,
+    cached_attention_in_torch,
+    document_mask,
+    masked_attention,
+)
 from helpers.model import pack
 
 PACKS = [[1], [127], [128], [129, 127], [300, 20, 128, 256, 1, 5], [5, 90], [40] * 12]
@@ -95,17 +101,49 @@ def test_same_loss_and_gradients_as_in_rows(name, lengths):
 def test_batches_of_other_sizes_compile_nothing_new():
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
-    model = scrambled(CONFIGS["grouped"])
+    model = scrambled(CONFIGS["one key/value head"])
     loss = torch.compile(model.loss, dynamic=True, backend=counter)
     rng, compiled = np.random.default_rng(0), []
     for examples in (9, 20, 14, 31):
         packing = pack(rng.integers(20, 90, examples))
-        tokens = torch.from_numpy(rng.integers(37, size=len(packing.positions)))
+        tokens = torch.from_numpy(rng.integers(64, size=len(packing.positions)))
         learn = torch.arange(10 * examples)
-        arguments = learn, learn % 37, torch.rand(len(learn))
+        arguments = learn, learn % 64, torch.rand(len(learn))
         expected, _ = model.loss(tokens, packing, *arguments)
         value, _ = loss(tokens, packing.masked("cpu"), *arguments)
         value.backward()
         torch.testing.assert_close(value, expected)
         compiled.append(counter.frame_count)
     assert compiled[0] == compiled[-1]
+
+
+# ── a cache ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (14, 2), (3, 1)], ids=str)
+def test_kernel_over_a_cache(heads, dtype):
+    (h, k), longest, generator = heads, 60, torch.Generator().manual_seed(0)
+    lengths = torch.tensor([0, 1, 16, 31, 58, 59, 40])
+    q = torch.randn(7, h, 16, generator=generator).to(dtype)
+    keys, values = (torch.randn(9, k, 70, 16, generator=generator).to(dtype)[:7, :, :65]
+                    for _ in range(2))  # parts of a larger cache
+    for row, length in enumerate(lengths):
+        keys[row, :, length + 1:] = values[row, :, length + 1:] = torch.nan
+    ours = cached_attention(q, keys, values, lengths, longest)
+    exact = cached_attention_in_torch(q.double(), keys.nan_to_num().double(),
+                                      values.nan_to_num().double(), lengths, longest)
+    theirs = cached_attention_in_torch(q, keys.nan_to_num(), values.nan_to_num(), lengths, longest)
+    assert ours.dtype == torch.float32
+    assert ours.shape == q.shape
+    torch.testing.assert_close(ours.double(), exact, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours, theirs.float(), rtol=0,
+                               atol=1e-5 if dtype == torch.float32 else 0.03)
+
+
+def test_kernel_with_large_scores():
+    q = torch.full((1, 1, 16), 100.0)
+    keys = torch.arange(5.0).view(1, 1, 5, 1).expand(1, 1, 5, 16).contiguous() - 2
+    values = torch.arange(5.0).view(1, 1, 5, 1).expand(1, 1, 5, 16).contiguous()
+    y = cached_attention(q, keys, values, torch.tensor([3]), 5)
+    assert torch.equal(y, torch.full((1, 1, 16), 3.0))

@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +88,53 @@ def whole(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     trainer(folder).run()
     return folder
+
+
+# ── a step in parts ─────────────────────────────────────────────────────────────────────
+
+
+def test_micro_batches():
+    batch = make_batch(CORPUS, "swapped", np.arange(40))
+    for tokens in (1, 60, 500, 2000, len(batch.tokens) - 1):
+        parts = training.micro_batches(batch, tokens)
+        assert len(parts) > 1
+        assert all(len(part.tokens) <= tokens or len(part.lengths) == 1 for part in parts)
+        assert all(len(a.tokens) + b.lengths[0] > tokens
+                   for a, b in pairwise(parts))  # none could be larger
+        first = 0
+        for part in parts:
+            last = first + len(part.lengths)
+            expected = make_batch(CORPUS, "swapped", np.arange(first, last))
+            assert all(map(np.array_equal, part, expected))
+            first = last
+        assert first == 40
+    for tokens in (None, len(batch.tokens)):
+        (part,) = training.micro_batches(batch, tokens)
+        assert part is batch
+
+
+@pytest.mark.parametrize("tokens", [1, 700])
+def test_a_step_in_parts_is_the_same_step(tmp_path, monkeypatch, tokens):
+    monkeypatch.setattr(training, "autocast", lambda device: nullcontext())
+    settings = SETTINGS.model_copy(update={"plan_weight": 2.5})
+    batch = make_batch(CORPUS, "swapped", np.arange(8))
+    gradients, rows = [], []
+    for name, change in (("whole", None), ("parts", tokens)):
+        run = trainer(tmp_path / name,
+                      training=settings.model_copy(update={"micro_batch_tokens": change}))
+        clip, found = torch.nn.utils.clip_grad_norm_, {}
+
+        def noted(parameters, norm, run=run, clip=clip, found=found):
+            found.update({name: p.grad.clone() for name, p in run.model.named_parameters()})
+            return clip(parameters, norm)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.nn.utils, "clip_grad_norm_", noted)
+            rows.append(run._train_step(batch))
+        gradients.append(found)
+    assert rows[1] == pytest.approx(rows[0], rel=1e-5)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-7, msg=name)
 
 
 # ── it learns ───────────────────────────────────────────────────────────────────────────
