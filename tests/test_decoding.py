@@ -1,6 +1,7 @@
 """Decoding with a cache: the tokens of the plain forward pass, in whatever company a row is."""
 
 from itertools import count
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from models import CONFIGS, scrambled
 from scipy.stats import chisquare
 
+import helpers.model
 from helpers import decoding
-from helpers.decoding import generate
+from helpers.attention import cached_attention_in_torch
+from helpers.decoding import PACES, Pace, draw, generate
 from helpers.language import END
 from helpers.model import Cache, Transformer, pack, prefill, step
 
@@ -87,22 +90,84 @@ def test_company_and_order_do_not_matter(model):
     assert shuffled == [together[i] for i in order]
 
 
-def test_finished_rows_leave_the_batch(monkeypatch):
-    model = biased_to_end("plain", 1.5)
+def steps_of(monkeypatch) -> list[int]:
+    """The number of rows of each step from now on."""
     rows_of_step = []
 
-    def counted(model, cache, tokens):
+    def counted(model, cache, tokens, *others):
         rows_of_step.append(len(tokens))
-        return step(model, cache, tokens)
+        return step(model, cache, tokens, *others)
 
     monkeypatch.setattr(decoding, "step", counted)
+    return rows_of_step
+
+
+def test_finished_rows_leave_the_batch(monkeypatch):
+    model, rows_of_step = biased_to_end("plain", 1.5), steps_of(monkeypatch)
     answers = as_lists(generate(model, some_prompts(model, 100), max_new_tokens=40,
                                 temperature=1.0, full_precision=True))
     assert len(rows_of_step) == max(map(len, answers)) - 1
     assert rows_of_step[-1] < rows_of_step[0] == 100
     for place, rows in enumerate(rows_of_step):
         unfinished = sum(END not in answer[:place + 1] for answer in answers)
-        assert unfinished > 0.75 * rows
+        assert unfinished > 7 / 8 * rows
+
+
+def test_finished_rows_are_given_to_waiting_prompts(monkeypatch):
+    model, rows_of_step = biased_to_end("plain", 1.5), steps_of(monkeypatch)
+    answers = as_lists(generate(model, some_prompts(model, 100), max_new_tokens=40, batch_size=16,
+                                temperature=1.0, full_precision=True))
+    # the prompt's reading gives the first token, each step another
+    needed = sum(len(answer) - 1 for answer in answers)
+    assert needed <= sum(rows_of_step) < 1.25 * needed
+    full = rows_of_step.count(16)
+    assert rows_of_step[:full] == [16] * full
+    assert rows_of_step[full:] == sorted(rows_of_step[full:], reverse=True)
+
+
+class Replayed(decoding.Graphs):
+    """Instead of a GPU's: does the work again, and notes when."""
+
+    noted: ClassVar[list] = []
+
+    def capture(self, work):
+        shape = len(self.rows), list(self.replays)[-1][1]
+        self.noted.append(("captured", shape))
+
+        def replay():
+            assert len(self.rows) == shape[0]
+            self.noted.append(("replayed", shape))
+            work()
+        return replay
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("pace", [Pace(16, 8, 1 / 8, 1 / 2), Pace(3, 64, 1 / 2, 1 / 8),
+                                  Pace(100, 1000, 1, 1)], ids=str)
+def test_a_gpus_pace_changes_no_answer(model, monkeypatch, pace, temperature):
+    """Rows that nobody looks at write on; what replays is what was captured."""
+    prompts = some_prompts(model, 30)
+    settings = {"max_new_tokens": 30, "batch_size": 9, "temperature": temperature, "seed": 1,
+                "full_precision": True}
+    expected = as_lists(generate(model, prompts, **settings))
+    monkeypatch.setattr(decoding, "PACES", {"cpu": pace})
+    assert as_lists(generate(model, prompts, **settings)) == expected
+    monkeypatch.setattr(decoding, "stepper", Replayed)
+    Replayed.noted.clear()
+    assert as_lists(generate(model, prompts, **settings)) == expected
+    captured = [shape for what, shape in Replayed.noted if what == "captured"]
+    assert 0 < len(captured) == len(set(captured)) < len(Replayed.noted) - len(captured)
+    assert {shape for what, shape in Replayed.noted if what == "replayed"} == set(captured)
+
+
+def test_without_the_kernel(model, monkeypatch):
+    """What a GPU computes: attention up to a common length, in plain torch."""
+    prompts, settings = some_prompts(model), {"max_new_tokens": 30, "full_precision": True}
+    expected = as_lists(generate(model, prompts, batch_size=7, **settings))
+    monkeypatch.setattr(helpers.model, "cached_attention", cached_attention_in_torch)
+    for reach in (1, 16, 1000):
+        monkeypatch.setattr(decoding, "PACES", {"cpu": PACES["cpu"]._replace(reach=reach)})
+        assert as_lists(generate(model, prompts, batch_size=7, **settings)) == expected
 
 
 def test_all_rows_end_at_once(monkeypatch):
@@ -158,6 +223,8 @@ def test_sampling_follows_from_the_seed(model):
     torch.manual_seed(5)  # and from nothing else
     assert as_lists(generate(model, prompts, seed=1, **settings)) == a
     assert all(END not in answer[:-1] for answer in a)
+    settings["batch_size"] = 3  # nor from the company
+    assert as_lists(generate(model, prompts, seed=1, **settings)) == a
 
 
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 2.5])
@@ -173,6 +240,14 @@ def test_sampled_tokens_have_the_right_frequencies(temperature):
     expected = np.append(n * chances[often], n * chances[~often].sum() + 1e-9)
     assert often.sum() > 3
     assert chisquare(observed, expected * (n / expected.sum())).pvalue > 1e-4
+
+
+def test_draw():
+    logits = torch.tensor([0.5, 0.0, 0.25, 0.25, 0.0]).log().expand(8, 5)
+    draws = torch.tensor([0, 0.1, 0.4999, 0.5, 0.7499, 0.75, 0.99, 1 - 2**-24])
+    assert draw(logits, 1.0, draws).tolist() == [0, 0, 0, 2, 2, 3, 3, 3]
+    # the hotter, the more even: chances of 0.41, 0, 0.29, 0.29, 0
+    assert draw(logits, 2.0, draws).tolist() == [0, 0, 2, 2, 3, 3, 3, 3]
 
 
 def test_sampling_at_low_temperature_is_greedy(model):
@@ -247,7 +322,7 @@ def test_bfloat16(model, monkeypatch):
     answers = as_lists(generate(model, prompts, max_new_tokens=20, batch_size=6))
     exact = as_lists(generate(model, prompts, max_new_tokens=20, batch_size=6,
                               full_precision=True))
-    assert dtypes == [torch.bfloat16] * 4 + [torch.float32] * 4
+    assert dtypes == [torch.bfloat16, torch.float32]
     assert all(1 <= len(answer) <= 20 and END not in answer[:-1] for answer in answers)
     # rounding may turn a near tie, so not every token agrees, but the first mostly do
     assert sum(a[0] == b[0] for a, b in zip(answers, exact, strict=True)) >= 16
