@@ -102,7 +102,7 @@ class Trainer:
         self.step = self.tokens = self.response_tokens = 0
         self.seconds = 0.0
         compiled = training.compiled and can_compile() if compiled is None else compiled
-        self._loss = torch.compile(self.model.loss, dynamic=True) if compiled else self.model.loss
+        self._loss = compiled_loss(self.model) if compiled else self.model.loss
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.folder / "checkpoint.safetensors"
         self.metrics = self.folder / "metrics.jsonl"
@@ -318,6 +318,16 @@ def rate(step: int, steps: int, settings: TrainingConfig) -> float:
     warmup = (step + 1) / max(1, min(settings.warmup_steps, steps // 4))
     decay = (steps - step) / max(1, steps * settings.decay_fraction)
     return min(1.0, warmup, decay)
+
+
+def compiled_loss(model: Transformer) -> Callable:
+    """`Transformer.loss` through torch.compile, once for batches of any size."""
+    if model.embedding.weight.device.type == "cpu":
+        return torch.compile(model.loss, dynamic=True)
+    # a large model's blocks are all the same: one of them is compiled, in seconds, not minutes
+    for block in model.blocks:
+        block.compile(dynamic=True)
+    return model.loss
 
 
 def micro_batches(batch: Batch, tokens: int | None) -> list[Batch]:
