@@ -35,8 +35,9 @@ smoke: .venv
 lab: .venv
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
+# everything, or e.g. PARTS="data training"
 bench: .venv/.bench
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(PARTS)
 
 # runs the committed notebooks again and strips what does not belong into version control
 notebooks: .venv

@@ -19,7 +19,7 @@ def main() -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"part: got {', '.join(sorted(unknown))}, takes {', '.join(PARTS)}")
     torch.set_num_threads(1)
-    print(f"{here()}; one thread unless it says otherwise", flush=True)
+    print(f"{here()}; one thread, by its processor time, unless it says otherwise", flush=True)
     rows = []
     for name, measured in PARTS.items():
         if name in parts or not parts:
