@@ -89,7 +89,7 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
                     next_prompts, waiting = np.split(waiting, [len(ended)])
                     rows.fill(ended[:len(next_prompts)], next_prompts, prompts)
                     continue  # a first token may be a last one
-                rows.keep(np.setdiff1d(np.arange(len(rows)), ended))
+                rows.drop(ended)
             for _ in range(pace.look):
                 advance(rows.reach(pace.reach))
                 rows.lengths += 1
@@ -104,7 +104,7 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
 class Rows:
     """The rows of a batch: which prompt each answers, and how far it is.
 
-    All tensors keep their memory, which CUDA graphs hold on to; after `keep` they are the
+    All tensors keep their memory, which CUDA graphs hold on to; after `drop` they are the
     first part of it.
 
     Args:
@@ -179,8 +179,11 @@ class Rows:
         self.prompts[rows], self.lengths[rows] = -1, 0
         return found
 
-    def keep(self, rows: np.ndarray) -> None:
-        """Drops all rows but these (int [b], ascending)."""
+    def drop(self, ended: np.ndarray) -> None:
+        """Goes on without these rows (int [b], ascending); the last others take their places."""
+        staying = np.delete(np.arange(len(self)), ended)
+        rows = np.arange(len(staying))
+        rows[ended[ended < len(rows)]] = staying[staying >= len(rows)]
         index = torch.from_numpy(rows).to(self.alive.device)
         self.cache.keep(index)
         for name in ("tokens", "places", "alive", "written", "draws"):

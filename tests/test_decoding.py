@@ -285,8 +285,8 @@ def test_logits_of_every_step(model):
     assert i == 40  # the longest rest of a sequence
 
 
-@given(st.lists(st.sets(st.integers(0, 9)), max_size=4), st.integers(0, 2**32))
-def test_rows_that_stay_move_together(keeps, seed):
+@given(st.lists(st.sets(st.integers(0, 9)), max_size=4), st.booleans(), st.integers(0, 2**32))
+def test_rows_that_stay_move_together(keeps, in_order, seed):
     generator = torch.Generator().manual_seed(seed)
     cache = Cache(CONFIGS["grouped"], 10, 12, torch.float32, "cpu")
     cache.keys.normal_(generator=generator)
@@ -295,7 +295,11 @@ def test_rows_that_stay_move_together(keeps, seed):
     keys, values, lengths = cache.keys.clone(), cache.values.clone(), cache.lengths.clone()
     rows, storage = torch.arange(10), cache.keys.untyped_storage().data_ptr()
     for keep in keeps:
-        staying = torch.tensor(sorted(i for i in keep if i < len(rows)), dtype=torch.int64)
+        staying = sorted(i for i in keep if i < len(rows))
+        if not in_order:  # the last go where others have left
+            last = [i for i in staying if i >= len(staying)]
+            staying = [i if i in keep else last.pop() for i in range(len(staying))]
+        staying = torch.tensor(staying, dtype=torch.int64)
         cache.keep(staying)
         rows = rows[staying]
     assert torch.equal(cache.lengths, lengths[rows])
