@@ -86,30 +86,34 @@ def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: BlockMask) -> Tensor
 # ── a cache ─────────────────────────────────────────────────────────────────────────────
 
 
-def cached_attention(q: Tensor, keys: Tensor, values: Tensor, lengths: Tensor,
-                     longest: int) -> Tensor:
+def cached_attention(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor,
+                     lengths: Tensor, longest: int) -> Tensor:
     """Attention of one new token a row to those before it and itself.
 
     Args:
-        q: [B, H, D].
-        keys, values: [B, K, T, D], float32 or bfloat16, the new token's at ``lengths``.
+        q: [B, H, D]. k, v: [B, K, D], the new token's.
+        keys, values: [B, K, T, D], float32 or bfloat16; k and v are written at ``lengths``.
         lengths: int64 [B], the tokens before the new one.
-        longest: at most T, more than any length that matters: nothing behind it is read.
+        longest: at most T, more than any length that matters: nothing behind need be read.
 
     Returns:
         [B, H, D], float32 from a CPU.
     """
     if q.device.type == "cpu":
         out = torch.empty(q.shape)
-        _cached(q.float().contiguous().numpy(), _numpy(keys), _numpy(values), lengths.numpy(),
-                out.numpy())
+        k, v = k.to(keys.dtype), v.to(values.dtype)
+        _cached(q.float().contiguous().numpy(), *map(_numpy, (k, v, keys, values)),
+                lengths.numpy(), out.numpy())
         return out
-    return cached_attention_in_torch(q, keys, values, lengths, longest)
+    return cached_attention_in_torch(q, k, v, keys, values, lengths, longest)
 
 
-def cached_attention_in_torch(q: Tensor, keys: Tensor, values: Tensor, lengths: Tensor,
-                              longest: int) -> Tensor:
+def cached_attention_in_torch(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor,
+                              lengths: Tensor, longest: int) -> Tensor:
     """`cached_attention` in plain torch, what the kernel is held against."""
+    rows = torch.arange(len(q), device=q.device)
+    keys[rows, :, lengths] = k.to(keys.dtype)
+    values[rows, :, lengths] = v.to(values.dtype)
     keys, values = keys[:, :, :longest], values[:, :, :longest]
     visible = torch.arange(longest, device=q.device) <= lengths[:, None]
     grouped = q.view(len(q), keys.shape[1], -1, q.shape[2]).to(keys.dtype)  # [B, K, H/K, D]
@@ -138,13 +142,14 @@ def _float32(context, x):
 
 # sums may be reordered, so that they vectorise; infinity keeps its meaning
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
-def _cached(q, keys, values, lengths, out):
+def _cached(q, k, v, keys, values, lengths, out):
     heads, width = q.shape[1:]
     shared = heads // keys.shape[1]
     scale = np.float32(1 / np.sqrt(width))
     scores = np.empty(keys.shape[2], np.float32)
     for row in range(len(q)):
         n = lengths[row] + 1
+        keys[row, :, n - 1], values[row, :, n - 1] = k[row], v[row]
         for head in range(heads):
             key, value, y = keys[row, head // shared], values[row, head // shared], out[row, head]
             top = np.float32(-np.inf)

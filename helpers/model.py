@@ -235,10 +235,7 @@ class Attention(nn.Module):
             [B, C].
         """
         q, k, v = self.project(x, rope).split([self.heads, self.kv_heads, self.kv_heads], 1)
-        rows = torch.arange(len(x), device=x.device)
-        keys[rows, :, lengths] = k.to(keys.dtype)
-        values[rows, :, lengths] = v.to(values.dtype)
-        return self.out(cached_attention(q, keys, values, lengths, longest).flatten(1))
+        return self.out(cached_attention(q, k, v, keys, values, lengths, longest).flatten(1))
 
 
 class Block(nn.Module):

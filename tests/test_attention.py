@@ -123,17 +123,20 @@ def test_batches_of_other_sizes_compile_nothing_new():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("heads", [(4, 4), (6, 2), (14, 2), (3, 1)], ids=str)
 def test_kernel_over_a_cache(heads, dtype):
-    (h, k), longest, generator = heads, 60, torch.Generator().manual_seed(0)
-    lengths = torch.tensor([0, 1, 16, 31, 58, 59, 40])
-    q = torch.randn(7, h, 16, generator=generator).to(dtype)
-    keys, values = (torch.randn(9, k, 70, 16, generator=generator).to(dtype)[:7, :, :65]
-                    for _ in range(2))  # parts of a larger cache
+    (h, kv), longest, generator = heads, 60, torch.Generator().manual_seed(0)
+    lengths, rows = torch.tensor([0, 1, 16, 31, 58, 59, 40]), torch.arange(7)
+    q, k, v = (torch.randn(7, n, 16, generator=generator).to(dtype) for n in (h, kv, kv))
+    cache = torch.randn(2, 9, kv, 70, 16, generator=generator).to(dtype)[:, :7, :, :65]
     for row, length in enumerate(lengths):
-        keys[row, :, length + 1:] = values[row, :, length + 1:] = torch.nan
-    ours = cached_attention(q, keys, values, lengths, longest)
-    exact = cached_attention_in_torch(q.double(), keys.nan_to_num().double(),
-                                      values.nan_to_num().double(), lengths, longest)
-    theirs = cached_attention_in_torch(q, keys.nan_to_num(), values.nan_to_num(), lengths, longest)
+        cache[:, row, :, length:] = torch.nan  # the new token's own place among them
+    ours = cached_attention(q, k, v, *cache, lengths, longest)
+    assert torch.equal(cache[0, rows, :, lengths], k)
+    assert torch.equal(cache[1, rows, :, lengths], v)
+    filled = cache.nan_to_num()
+    exact = cached_attention_in_torch(*(x.double() for x in (q, k, v, *filled)), lengths, longest)
+    filled[:, rows, :, lengths] = 0
+    theirs = cached_attention_in_torch(q, k, v, *filled, lengths, longest)
+    assert torch.equal(filled, cache.nan_to_num())
     assert ours.dtype == torch.float32
     assert ours.shape == q.shape
     torch.testing.assert_close(ours.double(), exact, rtol=1e-4, atol=1e-5)
@@ -142,8 +145,7 @@ def test_kernel_over_a_cache(heads, dtype):
 
 
 def test_kernel_with_large_scores():
-    q = torch.full((1, 1, 16), 100.0)
-    keys = torch.arange(5.0).view(1, 1, 5, 1).expand(1, 1, 5, 16).contiguous() - 2
-    values = torch.arange(5.0).view(1, 1, 5, 1).expand(1, 1, 5, 16).contiguous()
-    y = cached_attention(q, keys, values, torch.tensor([3]), 5)
+    keys = torch.arange(5.0).view(1, 1, 5, 1).repeat(1, 1, 1, 16) - 2
+    values, q = keys + 2, torch.full((1, 1, 16), 100.0)
+    y = cached_attention(q, keys[:, :, 3], values[:, :, 3], keys, values, torch.tensor([3]), 5)
     assert torch.equal(y, torch.full((1, 1, 16), 3.0))
