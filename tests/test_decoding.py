@@ -160,6 +160,29 @@ def test_a_gpus_pace_changes_no_answer(model, monkeypatch, pace, temperature):
     assert {shape for what, shape in Replayed.noted if what == "replayed"} == set(captured)
 
 
+def test_rows_keep_their_memory():
+    """CUDA graphs read and write where the rows were when they were captured."""
+    model, prompts = scrambled(CONFIGS["grouped"]), [np.arange(n) for n in (3, 5, 9, 1, 2)]
+    rows = decoding.Rows(model, 4, 40, 20, 1.0, 0)
+    names = ("tokens", "places", "alive", "written", "draws")
+
+    def memory() -> list[int]:
+        cache = rows.cache.keys, rows.cache.values, rows.cache.lengths
+        return [x.data_ptr() for x in (*cache, *(getattr(rows, name) for name in names))]
+
+    before = memory()
+    rows.fill(np.arange(4), np.arange(4), prompts)
+    rows.step(40)
+    rows.fill(np.array([2]), np.array([4]), prompts)
+    rows.step(40)
+    rows.drop(np.array([0, 1]))
+    rows.step(40)
+    assert memory() == before
+    assert rows.prompts.tolist() == [4, 3]
+    assert rows.places.tolist() == [3, 4]
+    assert rows.cache.lengths.tolist() == [2 + 2, 1 + 3]
+
+
 def test_without_the_kernel(model, monkeypatch):
     """What a GPU computes: attention up to a common length, in plain torch."""
     prompts, settings = some_prompts(model), {"max_new_tokens": 30, "full_precision": True}
