@@ -1,6 +1,7 @@
 """What takes processes of its own: memory of a training, and two at a time on two cores."""
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -19,8 +20,9 @@ from helpers.runs import cores
 from helpers.scale import load_scale
 
 STATUS = Path("/proc/self/status")  # Linux keeps the peak of a process here
+BUSY = 1.5  # load above which others compute as well; these benchmarks make 1
 ROUNDS, STEPS = 3, 15  # steps a round
-EXAMPLES = 40_000  # of the corpus that one or two processes build
+EXAMPLES = 200_000  # of the corpus that one or two processes build
 
 
 def rows() -> list[dict]:
@@ -83,6 +85,8 @@ def pairs() -> list[dict]:
     if cores() < 2:
         print("processes: two at a time are not measured on one core")
         return []
+    if (load := os.getloadavg()[0]) > BUSY:
+        print(f"processes: the machine is busy (load {load:.1f}), so two at a time tell little")
     with ExitStack() as stack:
         single = [stack.enter_context(process()) for _ in range(2)]
         double = stack.enter_context(process(2))
