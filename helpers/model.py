@@ -96,14 +96,14 @@ def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
     """
     lengths = np.asarray(lengths, np.int64)
     ends = np.cumsum(lengths)
-    total = _round_up(int(ends[-1]) + 1, token_multiple)
+    total = round_up(int(ends[-1]) + 1, token_multiple)
     positions = np.zeros(total, np.int64)
     for end, length in zip(ends, lengths, strict=True):
         positions[end - length:end] = np.arange(length)
     tokens_at = np.zeros(total, np.int64)
     places, shapes, base = [], [], 0
     for rows in np.array_split(np.argsort(lengths, kind="stable"), min(groups, len(lengths))):
-        longest = _round_up(int(lengths[rows].max()) + 1, row_multiple)
+        longest = round_up(int(lengths[rows].max()) + 1, row_multiple)
         group = np.full((len(rows), longest), total - 1)
         for row, example in enumerate(rows):
             length, end = lengths[example], ends[example]
@@ -118,7 +118,7 @@ def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
                    torch.from_numpy(tokens_at), shapes)
 
 
-def _round_up(number: int, multiple: int) -> int:
+def round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
@@ -190,8 +190,9 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     # written out, short rows are faster on a CPU than through the fused kernel, whose
     # backward pass is not vectorised for bfloat16
     scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
-    mask = torch.ones(t, t, dtype=torch.bool, device=q.device).tril()
-    return scores.masked_fill(~mask, float("-inf")).softmax(-1).to(v.dtype) @ v
+    place = torch.arange(t, dtype=torch.float32, device=q.device)  # int64 would vectorise worse
+    scores = torch.where(place[:, None] >= place, scores, float("-inf"))
+    return scores.softmax(-1).to(v.dtype) @ v
 
 
 class Attention(nn.Module):
@@ -251,9 +252,13 @@ class Block(nn.Module):
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, -1)
         return self.down(F.silu(gate) * up)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], packing: Packing) -> Tensor:
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], packing: Packing,
+                wanted: Tensor | None = None) -> Tensor:
+        """[N, C] → [N, C], or [M, C], the tokens at ``wanted`` (int64 [M]) alone."""
         qkv = self.attention.project(self.attention_norm(x), rope)
         x = x + self.attention.attend(qkv, packing)
+        if wanted is not None:
+            x = x[wanted]
         return x + self.mlp(x)
 
     def step(self, x: Tensor, *cached) -> Tensor:
@@ -282,13 +287,18 @@ class Transformer(nn.Module):
     def parameter_count(self) -> int:
         return sum(weight.numel() for weight in self.parameters())
 
-    def hidden(self, tokens: Tensor, packing: Packing) -> Tensor:
-        """int64 [N] packed tokens → [N, C], before the output layer."""
+    def hidden(self, tokens: Tensor, packing: Packing, wanted: Tensor | None = None) -> Tensor:
+        """int64 [N] packed tokens → [N, C], before the output layer.
+
+        Or [M, C]: with ``wanted`` (int64 [M]) the last block's second half, which no other
+        token reads, works on those tokens alone.
+        """
         rope = self.rotary(packing.positions)
         x = self.embedding(tokens)
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             x = block(x, rope, packing)
-        return self.norm(x)
+        return self.norm(last(x, rope, packing, wanted))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[…, C] → […, vocabulary], through the tied embedding."""
@@ -309,7 +319,7 @@ class Transformer(nn.Module):
         Returns:
             The weighted sum, a scalar, and the cross entropy of each target, [M], in nats.
         """
-        logits = self.logits(self.hidden(tokens, packing)[learn]).float()
+        logits = self.logits(self.hidden(tokens, packing, learn)).float()
         each = F.cross_entropy(logits, targets, reduction="none")
         return (each * weights).sum(), each.detach()
 

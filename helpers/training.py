@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from helpers.attention import can_compile
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
 from helpers.files import atomic, checksum
-from helpers.model import ModelConfig, Transformer, pack
+from helpers.model import ModelConfig, Transformer, pack, round_up
 from helpers.progress import bar
 
 
@@ -150,7 +150,7 @@ class Trainer:
                 loss, each_of_part = self._loss(*tensors)
             loss.backward()
             losses.append(loss.detach())
-            each.append(each_of_part)
+            each.append(each_of_part[:len(part.targets)])
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         for optimizer, _ in self.optimizers:
             optimizer.step()
@@ -352,15 +352,19 @@ def micro_batches(batch: Batch, tokens: int | None) -> list[Batch]:
 def to_tensors(batch: Batch, plan_weight: float, device: torch.device,
                whole: Batch | None = None) -> tuple:
     """The arguments of `Transformer.loss`; weights sum to 1, over the whole of which it is a part.
+
+    Sizes are rounded up to multiples of 256, since each new one costs a CPU's library of
+    kernels time and memory; what fills them up weighs nothing.
     """
     packing = pack(batch.lengths)
-    tokens = np.zeros(len(packing.positions), np.int64)
-    tokens[:len(batch.tokens)] = batch.tokens
     weights, total = (np.where(part.in_plan, plan_weight, 1.0).astype(np.float32)
                       for part in (batch, whole or batch))
-    return (torch.from_numpy(tokens).to(device), packing.to(device),
-            *(torch.from_numpy(array).to(device)
-              for array in (batch.learn, batch.targets, weights / total.sum())))
+    n, m = len(packing.positions), round_up(len(batch.targets), 256)
+    tokens, learn, targets, weights = (
+        torch.from_numpy(np.pad(array, (0, size - len(array)), constant_values=filler)).to(device)
+        for array, size, filler in ((batch.tokens, n, 0), (batch.learn, m, n - 1),
+                                    (batch.targets, m, 0), (weights / total.sum(), m, 0)))
+    return tokens, packing.to(device), learn, targets, weights
 
 
 def autocast(device: torch.device):

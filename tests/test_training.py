@@ -169,12 +169,27 @@ def test_metrics_are_what_they_say(tmp_path, monkeypatch):
             run.model.load_state_dict(start)
             arrays = training.to_tensors(batch, 1.0, torch.device("cpu"))
             logits = run.model(arrays[0], arrays[1])[torch.from_numpy(batch.learn)]
-            each = F.cross_entropy(logits, arrays[3], reduction="none").detach().numpy()
+            targets = torch.from_numpy(batch.targets)
+            each = F.cross_entropy(logits, targets, reduction="none").detach().numpy()
             plan, trace = each[batch.in_plan], each[~batch.in_plan]
             assert rows[0]["plan_loss"] == pytest.approx(plan.mean(), rel=1e-4)
             assert rows[0]["trace_loss"] == pytest.approx(trace.mean(), rel=1e-4)
             assert rows[0]["loss"] == pytest.approx(
                 (2.5 * plan.sum() + trace.sum()) / (2.5 * len(plan) + len(trace)), rel=1e-4)
+
+
+def test_shapes_of_a_batch_are_few_and_what_fills_them_weighs_nothing():
+    sizes = set()
+    for indices in batch_indices(len(CORPUS), 8, 1, 3):
+        batch = make_batch(CORPUS, "swapped", indices)
+        tokens, _, learn, targets, weights = training.to_tensors(batch, 4.0, torch.device("cpu"))
+        m = len(batch.targets)
+        assert len(tokens) % 256 == len(learn) % 256 == 0 and len(targets) == len(weights)
+        assert torch.equal(learn[:m], torch.from_numpy(batch.learn))
+        assert weights[:m].sum() == pytest.approx(1) and not weights[m:].any()
+        assert (learn[m:] == len(tokens) - 1).all()  # a token of no example
+        sizes.add((len(tokens), len(learn)))
+    assert len(sizes) < 10
 
 
 def test_validations_are_spread_over_the_run(whole):
