@@ -184,9 +184,11 @@ def test_shapes_of_a_batch_are_few_and_what_fills_them_weighs_nothing():
         batch = make_batch(CORPUS, "swapped", indices)
         tokens, _, learn, targets, weights = training.to_tensors(batch, 4.0, torch.device("cpu"))
         m = len(batch.targets)
-        assert len(tokens) % 256 == len(learn) % 256 == 0 and len(targets) == len(weights)
+        assert len(tokens) % 256 == len(learn) % 256 == 0
+        assert len(learn) == len(targets) == len(weights)
         assert torch.equal(learn[:m], torch.from_numpy(batch.learn))
-        assert weights[:m].sum() == pytest.approx(1) and not weights[m:].any()
+        assert weights[:m].sum() == pytest.approx(1)
+        assert not weights[m:].any()
         assert (learn[m:] == len(tokens) - 1).all()  # a token of no example
         sizes.add((len(tokens), len(learn)))
     assert len(sizes) < 10
