@@ -98,8 +98,14 @@ def cached_attention(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tens
 
     Returns:
         [B, H, D], float32 from a CPU.
+
+    Raises:
+        IndexError: a row of the cache is full.
     """
     if q.device.type == "cpu":
+        if len(lengths) and lengths.max() >= keys.shape[2]:  # the kernel would write behind it
+            raise IndexError(f"lengths: got {int(lengths.max())}, takes less than the cache's "
+                             f"{keys.shape[2]} positions")
         out = torch.empty(q.shape)
         k, v = k.to(keys.dtype), v.to(values.dtype)
         _cached(q.float().contiguous().numpy(), *map(_numpy, (k, v, keys, values)),

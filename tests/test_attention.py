@@ -149,3 +149,10 @@ def test_kernel_with_large_scores():
     values, q = keys + 2, torch.full((1, 1, 16), 100.0)
     y = cached_attention(q, keys[:, :, 3], values[:, :, 3], keys, values, torch.tensor([3]), 5)
     assert torch.equal(y, torch.full((1, 1, 16), 3.0))
+
+
+def test_a_full_cache_is_not_written_behind():
+    cache = torch.zeros(2, 2, 1, 5, 16)
+    new = torch.zeros(2, 1, 16)
+    with pytest.raises(IndexError, match="got 5, takes less than the cache's 5 positions"):
+        cached_attention(new, new, new, *cache, torch.tensor([2, 5]), 5)
