@@ -38,11 +38,12 @@ import torch
 from benchmarks import qwen2
 from benchmarks.measure import row, table
 from benchmarks.training import flops
-from helpers import decoding
+from helpers import decoding, packing
 from helpers import model as model_module
 from helpers.corpus import Corpus, build, make_batch, prompts
 from helpers.files import atomic
-from helpers.model import Packing, Transformer
+from helpers.model import Transformer
+from helpers.packing import Packing
 from helpers.scale import PROJECT, Scale, load_scale
 from helpers.training import Trainer, autocast
 
@@ -246,7 +247,7 @@ def varlen() -> Iterator[None]:
 
 def rows_of_examples():
     """Examples laid out in rows, as where nothing can be compiled for the GPU."""
-    return patch.object(model_module, "can_compile", lambda: False)
+    return patch.object(packing, "can_compile", lambda: False)
 
 
 # ── all of it ───────────────────────────────────────────────────────────────────────────

@@ -1,10 +1,12 @@
-"""Attention where plain torch is slow: packed tokens on a GPU, and a CPU's cache.
+"""Attention in its three forms; each is the same sum, written for where it runs.
 
-*Packed tokens.* FlexAttention compiles one kernel that skips every block of 128 × 128 scores
-in which no token sees another; which those are follows from where examples begin
-(`document_mask`, once a batch). Tokens stay where they are, without rows or padding, and
-key/value heads are shared, not repeated. On a CPU it has no backward pass and is slow, so
-there `model.Attention` lays examples out in rows; the tests hold the two against each other.
+*Rows.* On a CPU, training and prompts: examples stand in rows (`packing.Packing`).
+
+*Packed tokens.* On a GPU FlexAttention compiles one kernel that skips every block of
+128 × 128 scores in which no token sees another; which those are follows from where examples
+begin (`document_mask`, once a batch). Tokens stay where they are, without rows or padding,
+and key/value heads are shared, not repeated. On a CPU it has no backward pass and is slow;
+the tests hold the two against each other.
 
 *A cache.* A new token's query meets each key once, so reading the cache is all there is to
 it. On a CPU a kernel reads just what each row has so far, bfloat16 without converting it
@@ -26,11 +28,40 @@ from numba import njit, types
 from numba.extending import intrinsic
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 BLOCK = 128  # queries, and keys, of a block; N takes a multiple of it
 
 # one kernel for every N: sizes are arguments, so a batch of another length compiles nothing
 _compiled = torch.compile(flex_attention, dynamic=True)
+
+
+# ── rows ────────────────────────────────────────────────────────────────────────────────
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of each position to itself and those before it.
+
+    Args:
+        q: [B, H, T, D]. k, v: [B, K, T, D].
+
+    Returns:
+        [B, H, T, D].
+    """
+    if k.shape[1] != q.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+    t = q.shape[2]
+    if q.is_cuda or t > 1024:
+        return scaled_dot_product_attention(q, k, v, is_causal=True)
+    # written out, short rows are faster on a CPU than through the fused kernel, whose
+    # backward pass is not vectorised for bfloat16
+    scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
+    place = torch.arange(t, dtype=torch.float32, device=q.device)  # int64 would vectorise worse
+    scores = torch.where(place[:, None] >= place, scores, float("-inf"))
+    return scores.softmax(-1).to(v.dtype) @ v
+
+
+# ── packed tokens ───────────────────────────────────────────────────────────────────────
 
 
 def document_mask(positions: Tensor) -> BlockMask:

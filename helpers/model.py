@@ -4,12 +4,9 @@ RMSNorm before each half of a block, rotary positions, grouped key/value heads, 
 bias on q/k/v only, tied embeddings. Query, key and value projections are one matrix, so
 are the two halves of the SwiGLU's input.
 
-Two choices are unusual. A batch is *packed*: all examples stand one after the other in
-one row of tokens, without padding, so every matrix product works on real tokens only.
-Just the attention sees examples as rows; they are laid out for it in a few groups of
-similar length (`Packing`), and on a GPU not even there (`helpers.attention`). And the
-weights of a trained model can answer step by step with a key/value cache (`Cache`), which
-`helpers.decoding` drives.
+A batch is *packed*, all examples one after the other without padding (`helpers.packing`);
+only attention keeps them apart (`helpers.attention`). A trained model can answer step by
+step with a key/value cache (`Cache`), which `helpers.decoding` drives.
 
 Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/value
 heads, D head width, C model width.
@@ -21,9 +18,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask
 
-from helpers.attention import cached_attention, can_compile, document_mask, masked_attention
+from helpers.attention import cached_attention, causal_attention, masked_attention
+from helpers.packing import Packing, pack, rearranged
 
 
 @dataclass(frozen=True)
@@ -52,88 +49,6 @@ class ModelConfig:
     @property
     def head_width(self) -> int:
         return self.width // self.heads
-
-
-# ── packing ─────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How the N tokens of a packed batch lie in attention's rows.
-
-    Rows are sorted by length and cut into groups; a group of b rows is laid out b × t, t
-    the longest row's length, rounded up so that at least one place in it stays empty.
-    Empty places point at the last token of the packed batch, which belongs to no example.
-    On a GPU there are no rows but a mask.
-    """
-
-    positions: Tensor  # int64 [N], place in its own example
-    places: Tensor | None  # int64 [P], for each place of all groups the token that stands there
-    tokens_at: Tensor | None  # int64 [N], the inverse: for each token its place
-    shapes: list[tuple[int, int]]  # (b, t) of each group; P is the sum of b·t
-    mask: BlockMask | None = None  # which tokens see which, where attention goes without rows
-
-    def to(self, device) -> "Packing":
-        if torch.device(device).type == "cuda" and can_compile():
-            return self.masked(device)
-        return Packing(self.positions.to(device), self.places.to(device),
-                       self.tokens_at.to(device), self.shapes)
-
-    def masked(self, device) -> "Packing":
-        """The same without rows."""
-        positions = self.positions.to(device)
-        return Packing(positions, None, None, [], document_mask(positions))
-
-
-def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
-         row_multiple: int = 32) -> Packing:
-    """The packing of examples with these lengths (int ``[B]``, in batch order).
-
-    Args:
-        groups: into how many groups of similar length attention splits the batch.
-        token_multiple: N is rounded up to a multiple of this, to keep shapes few.
-        row_multiple: the same for the length of a group's rows.
-    """
-    lengths = np.asarray(lengths, np.int64)
-    ends = np.cumsum(lengths)
-    total = round_up(int(ends[-1]) + 1, token_multiple)
-    positions = np.zeros(total, np.int64)
-    for end, length in zip(ends, lengths, strict=True):
-        positions[end - length:end] = np.arange(length)
-    tokens_at = np.zeros(total, np.int64)
-    places, shapes, base = [], [], 0
-    for rows in np.array_split(np.argsort(lengths, kind="stable"), min(groups, len(lengths))):
-        longest = round_up(int(lengths[rows].max()) + 1, row_multiple)
-        group = np.full((len(rows), longest), total - 1)
-        for row, example in enumerate(rows):
-            length, end = lengths[example], ends[example]
-            group[row, :length] = np.arange(end - length, end)
-            tokens_at[end - length:end] = base + row * longest + np.arange(length)
-        places.append(group.ravel())
-        shapes.append(group.shape)
-        base += group.size
-    # tokens of no example read from an empty place, whose gradient is zero
-    tokens_at[ends[-1]:] = base - 1
-    return Packing(torch.from_numpy(positions), torch.from_numpy(np.concatenate(places)),
-                   torch.from_numpy(tokens_at), shapes)
-
-
-def round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-class _Rearrange(torch.autograd.Function):
-    """``x[index]``, with ``inverse`` known: the gradient is a gather too, not a scatter."""
-
-    @staticmethod
-    def forward(ctx, x, index, inverse):
-        ctx.save_for_backward(inverse)
-        return x[index]
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (inverse,) = ctx.saved_tensors
-        return gradient[inverse], None, None
 
 
 # ── the decoder ─────────────────────────────────────────────────────────────────────────
@@ -173,28 +88,6 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
 
 
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of each position to itself and those before it.
-
-    Args:
-        q: [B, H, T, D]. k, v: [B, K, T, D].
-
-    Returns:
-        [B, H, T, D].
-    """
-    if k.shape[1] != q.shape[1]:
-        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
-    t = q.shape[2]
-    if q.is_cuda or t > 1024:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    # written out, short rows are faster on a CPU than through the fused kernel, whose
-    # backward pass is not vectorised for bfloat16
-    scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
-    place = torch.arange(t, dtype=torch.float32, device=q.device)  # int64 would vectorise worse
-    scores = torch.where(place[:, None] >= place, scores, float("-inf"))
-    return scores.softmax(-1).to(v.dtype) @ v
-
-
 class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -214,14 +107,14 @@ class Attention(nn.Module):
         if packing.mask is not None:
             parts = qkv.split([self.heads, self.kv_heads, self.kv_heads], 1)
             return self.out(masked_attention(*parts, packing.mask).reshape(len(qkv), -1))
-        placed = _Rearrange.apply(qkv, packing.places, packing.tokens_at)
+        placed = rearranged(qkv, packing.places, packing.tokens_at)
         groups, base = [], 0
         for b, t in packing.shapes:
             rows = placed[base:base + b * t].view(b, t, -1, self.head_width).transpose(1, 2)
             y = causal_attention(*rows.split([self.heads, self.kv_heads, self.kv_heads], 1))
             groups.append(y.transpose(1, 2).reshape(b * t, -1))
             base += b * t
-        return self.out(_Rearrange.apply(torch.cat(groups), packing.tokens_at, packing.places))
+        return self.out(rearranged(torch.cat(groups), packing.tokens_at, packing.places))
 
     def step(self, x: Tensor, rope: tuple[Tensor, Tensor], keys: Tensor, values: Tensor,
              lengths: Tensor, longest: int) -> Tensor:

@@ -31,7 +31,8 @@ from safetensors.torch import save_file
 from helpers.attention import can_compile
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
 from helpers.files import atomic, checksum
-from helpers.model import ModelConfig, Transformer, pack, round_up
+from helpers.model import ModelConfig, Transformer
+from helpers.packing import pack, round_up
 from helpers.progress import bar
 
 

@@ -18,7 +18,7 @@ from helpers.attention import (
     document_mask,
     masked_attention,
 )
-from helpers.model import pack
+from helpers.packing import pack
 
 PACKS = [[1], [127], [128], [129, 127], [300, 20, 128, 256, 1, 5], [5, 90], [40] * 12]
 

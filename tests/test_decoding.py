@@ -16,7 +16,8 @@ from helpers import decoding
 from helpers.attention import cached_attention_in_torch
 from helpers.decoding import PACES, Pace, draw, generate
 from helpers.language import END
-from helpers.model import Cache, Transformer, pack, prefill, step
+from helpers.model import Cache, Transformer, prefill, step
+from helpers.packing import pack
 
 
 def biased_to_end(name: str, strength: float = 2.0) -> Transformer:

@@ -11,7 +11,7 @@ from models import CONFIGS, scrambled
 
 from benchmarks import gpu
 from helpers import model as model_module
-from helpers.model import pack
+from helpers.packing import pack
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from helpers.decoding import generate
 from helpers.export import qwen2_config, qwen2_state
-from helpers.model import ModelConfig, Transformer, pack
+from helpers.model import ModelConfig, Transformer
+from helpers.packing import pack
 
 
 @pytest.fixture(params=CONFIGS)
