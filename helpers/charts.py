@@ -91,7 +91,8 @@ def draw_learning_curves(curves: pd.DataFrame) -> Figure:
         ax.tick_params(axis="x", labelrotation=20)
         ax.grid(axis="y")
     axes[0].set_ylabel("valid plans, held-out mazes")
-    axes[0].legend(title=f"n = {curves['n'].iloc[0]} a point; bands: 95 % intervals")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
+                  title=f"n = {curves['n'].iloc[0]} a point; bands: 95 % Wilson-score intervals")
     return figure
 
 
