@@ -128,8 +128,9 @@ def test_learning_curves():
     axes = shown(charts.draw_learning_curves(curves))
     assert [ax.get_xlabel() for ax in axes] == ["examples trained on",
                                                 "response tokens trained on"]
-    assert words(axes[0].get_legend()) == list(CONDITION_NAMES.values())
-    assert "n = 200" in axes[0].get_legend().get_title().get_text()
+    (legend,) = axes[0].figure.legends
+    assert words(legend) == list(CONDITION_NAMES.values())
+    assert "n = 200" in legend.get_title().get_text()
     for ax, column in zip(axes, ("examples", "response_tokens"), strict=True):
         assert len(ax.lines) == len(ax.collections) == 6
         assert max(line.get_xdata().max() for line in ax.lines) == curves[column].max()
