@@ -45,7 +45,6 @@ def trained(scale: Scale) -> Transformer:
 
 def rows() -> list[dict]:
     """`decode` beside transformers' fastest, and the share of mazes with the same answer."""
-    torch.set_num_threads(1)
     scale = load_scale("laptop")
     model = trained(scale)
     asked = prompts(build(replace(scale.recipe("test"), count=MAZES)), CONDITION)

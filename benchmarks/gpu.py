@@ -191,19 +191,13 @@ def answering_by_peer(job: Job, cache: str) -> Values:
     """transformers' answers, its weights in bfloat16 as ours are."""
     theirs = qwen2.qwen2(job.model()).to(job.device, torch.bfloat16).eval()
     theirs.generation_config.eos_token_id = None
-    longest = max(map(len, job.prompts))
-    ids = torch.zeros(job.rows, longest, dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for place, prompt in enumerate(job.prompts):  # padded on the left
-        ids[place, -len(prompt):] = torch.from_numpy(prompt.astype(np.int64))
-        mask[place, -len(prompt):] = 1
-    ids, mask = ids.to(job.device), mask.to(job.device)
+    ids, mask = (tensor.to(job.device) for tensor in qwen2.padded_left(job.prompts))
     given = {} if cache == "dynamic" else {"cache_implementation": cache}
 
     def answer() -> None:
         out = theirs.generate(ids, attention_mask=mask, max_new_tokens=job.new_tokens,
                               do_sample=False, pad_token_id=0, **given)
-        assert out.shape[1] == longest + job.new_tokens
+        assert out.shape[1] == ids.shape[1] + job.new_tokens
 
     if cache == "static":
         answer()  # it compiles for this length

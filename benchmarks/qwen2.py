@@ -76,6 +76,16 @@ class Peer:
         self.optimizer.zero_grad()
 
 
+def padded_left(prompts: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Prompts as ``generate`` takes them: ids and mask, int64 [B, T], T the longest's length."""
+    shape = len(prompts), max(map(len, prompts))
+    ids, mask = torch.full(shape, END), torch.zeros(shape, dtype=torch.int64)
+    for place, prompt in enumerate(prompts):
+        ids[place, -len(prompt):] = torch.from_numpy(prompt.astype(np.int64))
+        mask[place, -len(prompt):] = 1
+    return ids, mask
+
+
 def answers(model: torch.nn.Module, prompts: list[np.ndarray], max_new_tokens: int,
             cache: str) -> list[list[int]]:
     """Greedy answers of ``model.generate`` to all prompts at once, each up to its ``end``.
@@ -83,13 +93,9 @@ def answers(model: torch.nn.Module, prompts: list[np.ndarray], max_new_tokens: i
     Args:
         cache: ``dynamic`` or ``static``.
     """
-    shape = len(prompts), max(map(len, prompts))
-    ids, mask = torch.full(shape, END), torch.zeros(shape, dtype=torch.int64)
-    for place, prompt in enumerate(prompts):  # padded on the left
-        ids[place, -len(prompt):] = torch.from_numpy(prompt.astype(np.int64))
-        mask[place, -len(prompt):] = 1
+    ids, mask = padded_left(prompts)
     given = {} if cache == "dynamic" else {"cache_implementation": cache}
     out = model.generate(ids, attention_mask=mask, max_new_tokens=max_new_tokens,
                          do_sample=False, pad_token_id=END, **given)
-    found = out[:, shape[1]:].tolist()
+    found = out[:, ids.shape[1]:].tolist()
     return [answer[:answer.index(END) + 1] if END in answer else answer for answer in found]

@@ -121,7 +121,6 @@ def peer(scale: Scale, trainer: Trainer, compiled: bool = False) -> qwen2.Peer:
 
 def rows() -> list[dict]:
     """`train_step` against each peer, and its share of the processor's peak."""
-    torch.set_num_threads(1)
     scale = load_scale("laptop")
     corpus = corpus_for(scale)
     batches = batches_of(corpus, scale.training.batch_size)

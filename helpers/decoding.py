@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from helpers.attention import can_compile
 from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
+from helpers.packing import round_up
 from helpers.progress import bar
 from helpers.training import autocast
 
@@ -77,14 +78,18 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
                     temperature, seed)
         pace = PACES[device.type]
         advance = stepper(rows)
+
+        def collect(ended: np.ndarray) -> None:
+            for prompt, answer in rows.answers(ended):
+                answers[prompt] = answer
+                if progress:
+                    progress.update()
+
         while len(waiting) or rows.alive.any():
             ended = (~rows.alive).nonzero().squeeze(1).cpu().numpy()
             share = len(ended) / len(rows)
             if share >= (pace.refill if len(waiting) else pace.shrink):
-                for prompt, answer in rows.answers(ended):
-                    answers[prompt] = answer
-                    if progress:
-                        progress.update()
+                collect(ended)
                 if len(waiting):
                     next_prompts, waiting = np.split(waiting, [len(ended)])
                     rows.fill(ended[:len(next_prompts)], next_prompts, prompts)
@@ -93,10 +98,7 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
             for _ in range(pace.look):
                 advance(rows.reach(pace.reach))
                 rows.lengths += 1
-        for prompt, answer in rows.answers(np.arange(len(rows))):
-            answers[prompt] = answer
-            if progress:
-                progress.update()
+        collect(np.arange(len(rows)))
     model.train(training)
     return answers
 
@@ -168,7 +170,7 @@ class Rows:
     def reach(self, multiple: int) -> int:
         """How many positions of the cache the next step has to read, rounded up."""
         longest = self.cache.keys.shape[3]
-        return min(longest, -(-int(self.lengths.max() + 1) // multiple) * multiple)
+        return min(longest, round_up(int(self.lengths.max()) + 1, multiple))
 
     def answers(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """(prompt, answer) of rows that have ended, each once."""

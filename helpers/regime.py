@@ -94,10 +94,9 @@ def _side_by_side(tables: dict[str, pd.DataFrame], runs: dict[str, dict]) -> pd.
 def _cells(folder: Path) -> pd.DataFrame:
     """The rows of one run, without its grid."""
     table = pd.read_csv(folder / "headline.csv")
-    for rate in RATES:
-        bounds = [interval(round(share * n), n) if pd.notna(share) else (None, None)
-                  for share, n in zip(table[rate], table["n"], strict=True)]
-        table[[f"{rate}_low", f"{rate}_high"]] = pd.DataFrame(bounds, dtype=float)
+    bounds = [interval(round(share * n), n) if pd.notna(share) else (None, None)
+              for share, n in zip(table["trace_valid"], table["n"], strict=True)]
+    table[["trace_valid_low", "trace_valid_high"]] = pd.DataFrame(bounds, dtype=float)
     # the last validation is at the end of training
     trained = pd.read_csv(folder / "learning_curves.csv").groupby(CELL[:2], as_index=False).last()
     trained = trained[[*CELL[:2], "examples", "tokens", "response_tokens"]].rename(

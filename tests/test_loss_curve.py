@@ -21,6 +21,8 @@ from helpers.export import qwen2_config, qwen2_state
 from helpers.model import ModelConfig, Transformer
 from helpers.training import Trainer, TrainingConfig, make_optimizers, rate
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 480))
 MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=256, width=32, layers=2, heads=4,
                     kv_heads=2, mlp_width=64, rope_theta=1e4,
@@ -30,14 +32,6 @@ SETTINGS = TrainingConfig(batch_size=8, learning_rate=0.01, adam_learning_rate=0
 STEPS = 60
 WINDOW = 10  # steps that are averaged
 TOLERANCE = 0.005  # of a window's loss; bfloat16 has been seen to change it by up to 0.0011
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def fast_curve(folder, condition: str, seed: int, **changes) -> np.ndarray:

@@ -39,14 +39,11 @@ decoding: {max_new_tokens: 180, batch_size: 5}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _alone():
+def _alone(one_thread):
     """One thread and no folder for bars, whatever the machine and its settings."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PROGRESS_FOLDER", raising=False)
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

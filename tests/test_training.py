@@ -36,6 +36,8 @@ from helpers.training import (
     read_checkpoint,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 240))
 MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=256, width=32, layers=2, heads=2,
                     kv_heads=1, mlp_width=48)
@@ -72,14 +74,6 @@ def assert_same_run(folder, other) -> None:
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert metrics(folder) == metrics(other)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
