@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from helpers.compiling import compile_once
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Corpus
 from helpers.export import qwen2_config, qwen2_state
 from helpers.language import END
@@ -65,7 +66,7 @@ class Peer:
         self.model = qwen2(ours).train()
         self.corpus, self.condition, self.clip_norm = corpus, condition, clip_norm
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
-        self._call = torch.compile(self.model, dynamic=True) if compiled else self.model
+        self._call = compile_once(self.model) if compiled else self.model
 
     def step(self, indices: np.ndarray) -> None:
         with autocast(torch.device("cpu")):

@@ -18,10 +18,11 @@ import torch
 
 from benchmarks import qwen2
 from benchmarks.measure import in_turn, processor_seconds, row
+from helpers.compiling import can_compile
 from helpers.corpus import Corpus, build, make_batch
 from helpers.model import ModelConfig
 from helpers.scale import Scale, load_scale
-from helpers.training import Trainer, autocast, can_compile
+from helpers.training import Trainer, autocast
 
 CONDITION = "correct"
 ROUNDS, STEPS, WARM_UP = 5, 10, 3  # steps a round; ROUNDS × STEPS = 50 batches, a mega-batch

@@ -16,11 +16,6 @@ Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/va
 D head width.
 """
 
-import shutil
-import sys
-import sysconfig
-from pathlib import Path
-
 import numpy as np
 import torch
 from llvmlite import ir
@@ -30,10 +25,12 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
+from helpers.compiling import compile_once
+
 BLOCK = 128  # queries, and keys, of a block; N takes a multiple of it
 
 # one kernel for every N: sizes are arguments, so a batch of another length compiles nothing
-_compiled = torch.compile(flex_attention, dynamic=True)
+_compiled = compile_once(flex_attention)
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────
@@ -205,9 +202,3 @@ def _cached(q, k, v, keys, values, lengths, out):
                     y[d] += weight * _float32(value[t, d])
             for d in range(width):
                 y[d] /= total
-
-
-def can_compile() -> bool:
-    """Whether torch.compile finds what it needs: a C++ compiler and Python's headers."""
-    headers = Path(sysconfig.get_paths()["include"], "Python.h").exists()
-    return headers and sys.platform != "win32" and any(map(shutil.which, ("g++", "clang++")))

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.attention import can_compile
+from helpers.compiling import can_compile, compile_once
 from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
 from helpers.packing import round_up
@@ -246,7 +246,7 @@ def _for_steps(model: Transformer) -> Transformer:
                 module.to(torch.bfloat16)
     if can_compile():
         for block in model.blocks:  # they share what is compiled
-            block.step = torch.compile(block.step, dynamic=True)
+            block.step = compile_once(block.step)
     return model
 
 

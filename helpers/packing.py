@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from helpers.attention import can_compile, document_mask
+from helpers.attention import document_mask
+from helpers.compiling import can_compile
 
 
 @dataclass(frozen=True)

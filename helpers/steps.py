@@ -105,9 +105,9 @@ def evaluate(scale: Scale, run: Run, condition: str, seed: int) -> pd.DataFrame:
     """
     tables = []
     with run.step(f"evaluation_{condition}_{seed}"):
-        for distribution in scale.distributions:
-            corpus = Corpus.load(run.corpus(f"test_{distribution}"))
-            model = load_model(run.model(condition, seed), corpus, device())
+        corpora = {name: Corpus.load(run.corpus(f"test_{name}")) for name in scale.distributions}
+        model = load_model(run.model(condition, seed), next(iter(corpora.values())), device())
+        for distribution, corpus in corpora.items():
             responses = evaluation.respond(
                 model, corpus, condition, max_new_tokens=scale.decoding.max_new_tokens,
                 batch_size=scale.decoding.batch_size,

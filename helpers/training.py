@@ -28,7 +28,7 @@ from pydantic import (
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from helpers.attention import can_compile
+from helpers.compiling import can_compile, compile_once
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
 from helpers.files import atomic, checksum
 from helpers.model import ModelConfig, Transformer
@@ -324,7 +324,7 @@ def rate(step: int, steps: int, settings: TrainingConfig) -> float:
 def compiled_loss(model: Transformer) -> Callable:
     """`Transformer.loss` through torch.compile, once for batches of any size."""
     if model.embedding.weight.device.type == "cpu":
-        return torch.compile(model.loss, dynamic=True)
+        return compile_once(model.loss)
     # a large model's blocks are all the same: one of them is compiled, in seconds, not minutes
     for block in model.blocks:
         block.compile(dynamic=True)

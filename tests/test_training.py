@@ -20,16 +20,17 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch._dynamo.utils import counters
 
 import helpers
 from helpers import training
+from helpers.compiling import can_compile
 from helpers.corpus import CONDITIONS, Recipe, batch_indices, build, make_batch
 from helpers.model import ModelConfig
 from helpers.training import (
     CheckpointError,
     Trainer,
     TrainingConfig,
-    can_compile,
     load_model,
     make_optimizers,
     rate,
@@ -471,11 +472,15 @@ def test_learning_rate(steps, warmup_steps, decay_fraction):
 
 @pytest.mark.skipif(not can_compile(), reason="torch.compile finds no C++ compiler or headers")
 def test_compiled_is_eager(tmp_path, monkeypatch):
-    """Losses and gradients of a few steps, whose batches have several shapes."""
+    """Losses and gradients of a few steps of several shapes; the next training compiles nothing."""
     monkeypatch.setattr(training, "autocast", lambda device: nullcontext())
-    for name, compiled in (("eager", False), ("compiled", True)):
-        trainer(tmp_path / name, compiled=compiled, model=replace(MODEL, layers=1),
+    for name in ("eager", "compiled", "again"):
+        torch._dynamo.reset()
+        counters.clear()
+        trainer(tmp_path / name, compiled=name != "eager", model=replace(MODEL, layers=1),
                 ).run(stop_after=5)
     for ours, theirs in zip(*(metrics(tmp_path / name) for name in ("eager", "compiled")),
                             strict=True):
         assert ours == pytest.approx(theirs, rel=1e-3)
+    assert metrics(tmp_path / "again") == metrics(tmp_path / "compiled")
+    assert counters["aot_autograd"]["total"] == counters["aot_autograd"]["autograd_cache_hit"] > 0
