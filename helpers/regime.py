@@ -135,15 +135,15 @@ def rates_by_grid(cells: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame
 
 
 def leads_by_grid(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """By how many points b is ahead of a, with McNemar's p, a column a grid."""
+    """By how many points b is ahead of a, with McNemar's p, a column a grid, seeds together."""
     texts = [f"{100 * lead:+.1f} (p = {p:.0e})"
              for lead, p in zip(comparisons["b_minus_a"], comparisons["p"], strict=True)]
     shown = comparisons.assign(grid=grids(comparisons), text=texts)
-    rows = ["distribution", "a", "b", "seed"]
-    return shown.set_index([*rows, "grid"])["text"].unstack(sort=False)
+    wide = shown.set_index(["distribution", "a", "b", "seed", "grid"])["text"].unstack(sort=False)
+    return pd.concat(part for _, part in wide.groupby(level=["distribution", "a", "b"], sort=False))
 
 
 def trained_on(cells: pd.DataFrame) -> pd.DataFrame:
-    """What each model was trained on: examples, tokens, share of all problems."""
-    shown = cells.assign(grid=grids(cells)).drop_duplicates(["grid", *CELL[:2]])
-    return shown.set_index(["grid", *CELL[:2]])[COLUMNS[-4:]]
+    """What a model of the first seed was trained on: examples, tokens, share of all problems."""
+    shown = cells.assign(grid=grids(cells))
+    return shown.groupby(["grid", "condition"], sort=False)[COLUMNS[-4:]].first()

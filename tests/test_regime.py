@@ -130,8 +130,16 @@ def test_tables_for_people(gathered):
     assert leads.loc[("wilson", "correct", "swapped", 1)].to_dict() == {
         "6×6": "+25.0 (p = 6e-03)", "8×8": "+25.0 (p = 8e-03)", "10×10": "+25.0 (p = 1e-02)"}
     learnt = regime.trained_on(cells)
-    assert list(learnt.index) == [(f"{side}×{side}", c, 1) for side in SIDES for c in CONDITIONS]
-    assert learnt.at[("8×8", "swapped", 1), "train_tokens"] == 3200
+    assert list(learnt.index) == [(f"{side}×{side}", c) for side in SIDES for c in CONDITIONS]
+    assert learnt.at[("8×8", "swapped"), "train_tokens"] == 3200
+
+
+def test_seeds_stand_together(tmp_path):
+    found = regime.gather(tmp_path, [made_up(tmp_path, side, seeds=(1, 2)) for side in SIDES])
+    leads = regime.leads_by_grid(found.comparisons)
+    assert list(leads.index) == [(d, "correct", "swapped", seed)
+                                 for d in DISTRIBUTIONS for seed in (1, 2)]
+    assert len(regime.trained_on(found.cells)) == len(SIDES) * len(CONDITIONS)
 
 
 @pytest.fixture
