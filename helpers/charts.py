@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from helpers.corpus import Corpus
-from helpers.evaluation import interval
+from helpers.evaluation import rate_interval
 from helpers.figures import (
     CONDITION_COLOURS,
     CONDITION_NAMES,
@@ -51,7 +51,7 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
         x += 0.6 * ((i + 0.5) / len(models) - 0.5)
         y = part[rate].to_numpy(float)
         first = condition not in [name for name, _ in models[:i]]
-        bounds = [interval(round(share * n), n) for share, n in zip(y, part["n"], strict=True)]
+        bounds = list(map(rate_interval, y, part["n"]))
         low, high = np.array(bounds).reshape(-1, 2).T
         error = np.clip([y - low, high - y], 0, None)
         ax.errorbar(x, y, error, fmt="o", markersize=7, capsize=3,

@@ -86,6 +86,11 @@ def interval(successes: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def rate_interval(share: float, n: int) -> tuple[float, float]:
+    """`interval` of a rate stored as share of n; (nan, nan) where there is none."""
+    return interval(round(share * n), int(n)) if pd.notna(share) else interval(0, 0)
+
+
 def headline(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a cell, rates between 0 and 1, the columns of `HEADLINE`."""
     table = []
@@ -156,7 +161,7 @@ def percent_table(table: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame
     table = table.dropna(subset=rate)
     texts = []
     for share, n in table[[rate, "n"]].astype(float).itertuples(index=False):
-        low, high = interval(round(share * n), int(n))
+        low, high = rate_interval(share, n)
         texts.append(f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
     shown = table.assign(text=texts).pivot(index=["condition", "seed"], columns="distribution",
                                            values="text")
@@ -173,7 +178,7 @@ def learning_curves(metrics: dict[tuple[str, int], list[dict]]) -> pd.DataFrame:
     for (condition, seed), lines in metrics.items():
         for line in (line for line in lines if "validation" in line):
             found = line["validation"]
-            low, high = interval(round(found["plan_valid"] * found["n"]), found["n"])
+            low, high = rate_interval(found["plan_valid"], found["n"])
             table.append([condition, seed, line["step"], line["examples"], line["tokens"],
                           line["response_tokens"], line["seconds"], found["n"],
                           found["plan_valid"], low, high, found.get("trace_valid")])

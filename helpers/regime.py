@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from helpers.charts import draw_regime
-from helpers.evaluation import CELL, interval, percent_table
+from helpers.evaluation import CELL, percent_table, rate_interval
 from helpers.files import atomic
 from helpers.scale import PROJECT, SCALES
 from helpers.steps import write_svg
@@ -94,9 +94,8 @@ def _side_by_side(tables: dict[str, pd.DataFrame], runs: dict[str, dict]) -> pd.
 def _cells(folder: Path) -> pd.DataFrame:
     """The rows of one run, without its grid."""
     table = pd.read_csv(folder / "headline.csv")
-    bounds = [interval(round(share * n), n) if pd.notna(share) else (None, None)
-              for share, n in zip(table["trace_valid"], table["n"], strict=True)]
-    table[["trace_valid_low", "trace_valid_high"]] = pd.DataFrame(bounds, dtype=float)
+    table[["trace_valid_low", "trace_valid_high"]] = list(
+        map(rate_interval, table["trace_valid"], table["n"]))
     # the last validation is at the end of training
     trained = pd.read_csv(folder / "learning_curves.csv").groupby(CELL[:2], as_index=False).last()
     trained = trained[[*CELL[:2], "examples", "tokens", "response_tokens"]].rename(
