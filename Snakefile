@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from helpers.scale import load_scale, sources
+from helpers.study.scale import load_scale, sources
 
 ROOT = Path(workflow.basedir)
 SCALE = load_scale(config["scale"])

@@ -17,8 +17,8 @@ from benchmarks.measure import processor_seconds, row
 from helpers.corpus import build, prompts
 from helpers.decoding import generate
 from helpers.model import Transformer
-from helpers.runs import Run
-from helpers.scale import PROJECT, Scale, load_scale
+from helpers.study.runs import Run
+from helpers.study.scale import PROJECT, Scale, load_scale
 from helpers.training import CheckpointError, Trainer, has_bfloat16, load_model
 
 CONDITION, MAZES = "correct", 256

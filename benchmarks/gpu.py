@@ -38,13 +38,14 @@ import torch
 from benchmarks import qwen2
 from benchmarks.measure import row, table
 from benchmarks.training import flops
-from helpers import decoding, packing
+from helpers import decoding
 from helpers import model as model_module
 from helpers.corpus import Corpus, build, make_batch, prompts
-from helpers.files import atomic
+from helpers.engine import packing
+from helpers.engine.files import atomic
+from helpers.engine.packing import Packing
 from helpers.model import Transformer
-from helpers.packing import Packing
-from helpers.scale import PROJECT, Scale, load_scale
+from helpers.study.scale import PROJECT, Scale, load_scale
 from helpers.training import Trainer, autocast
 
 CONDITION = "correct"

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from helpers.files import atomic
-from helpers.runs import machine
+from helpers.engine.files import atomic
+from helpers.study.runs import machine
 
 OUTPUT = Path(__file__).resolve().parent.parent / "runs" / "bench.json"
 

@@ -16,8 +16,8 @@ import torch
 from benchmarks import qwen2, training
 from benchmarks.measure import in_turn, row
 from helpers.corpus import build, make_batch
-from helpers.runs import cores
-from helpers.scale import load_scale
+from helpers.study.runs import cores
+from helpers.study.scale import load_scale
 
 STATUS = Path("/proc/self/status")  # Linux keeps the peak of a process here
 BUSY = 1.5  # load above which others compute as well; these benchmarks make 1

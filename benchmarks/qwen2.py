@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.compiling import compile_once
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Corpus
-from helpers.export import qwen2_config, qwen2_state
+from helpers.engine.compiling import compile_once
 from helpers.language import END
 from helpers.model import Transformer
+from helpers.share.export import qwen2_config, qwen2_state
 from helpers.training import autocast
 
 NAME = "transformers Qwen2"

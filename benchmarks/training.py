@@ -18,10 +18,10 @@ import torch
 
 from benchmarks import qwen2
 from benchmarks.measure import in_turn, processor_seconds, row
-from helpers.compiling import can_compile
 from helpers.corpus import Corpus, build, make_batch
+from helpers.engine.compiling import can_compile
 from helpers.model import ModelConfig
-from helpers.scale import Scale, load_scale
+from helpers.study.scale import Scale, load_scale
 from helpers.training import Trainer, autocast
 
 CONDITION = "correct"

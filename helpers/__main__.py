@@ -12,7 +12,7 @@ from typing import IO
 
 from tqdm import tqdm
 
-from helpers.files import atomic
+from helpers.engine.files import atomic
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary, encode_mazes, jsonl, read_jsonl_text
 from helpers.maze import SAMPLINGS, SPLITS, MazeError, Sampler, check_size
@@ -199,8 +199,11 @@ def on_scale(work):
     """The command that does this work on a scale: status 0, or 1 where the study fails."""
 
     def run(args) -> int:
-        from helpers.scale import ScaleError, load_scale  # torch and pandas: seconds, only here
-        from helpers.study import StudyError
+        from helpers.study.graph import StudyError
+        from helpers.study.scale import (  # torch and pandas: seconds, only here
+            ScaleError,
+            load_scale,
+        )
         try:
             work(load_scale(args.scale), args)
         except ScaleError as error:
@@ -224,7 +227,7 @@ def add_study(commands) -> None:
 
 @on_scale
 def run_study(scale, args) -> None:
-    from helpers.study import study, summary
+    from helpers.study.graph import study, summary
     print("\n" + summary(study(scale, args.cores)))
 
 
@@ -236,8 +239,8 @@ def add_publish(commands) -> None:
 
 @on_scale
 def run_publish(scale, args) -> None:
-    from helpers.runs import Run
-    from helpers.study import PROJECT, publish
+    from helpers.study.graph import PROJECT, publish
+    from helpers.study.runs import Run
     target = PROJECT / "results" / scale.name
     print(f"{target}:", *publish(Run.of(scale, PROJECT / "runs"), target))
 
@@ -249,8 +252,8 @@ def add_regime(commands) -> None:
 
 
 def run_regime(args) -> int:
-    from helpers.regime import RegimeError, gather, names, write
-    from helpers.scale import PROJECT
+    from helpers.experiments.regime import RegimeError, gather, names, write
+    from helpers.study.scale import PROJECT
     target = PROJECT / "results" / "regime"
     try:
         print(f"{target}:", *write(gather(PROJECT / "runs", names()), target))

@@ -20,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from helpers.files import atomic, checksum
+from helpers.engine.files import atomic, checksum
 from helpers.language import REASONING, SOLUTION, Vocabulary, encode_mazes
 from helpers.maze import MazeError, Mazes, Sampler, check_choice
 

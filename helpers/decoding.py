@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.compiling import can_compile, compile_once
+from helpers.engine.compiling import can_compile, compile_once
+from helpers.engine.packing import round_up
+from helpers.engine.progress import bar
 from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
-from helpers.packing import round_up
-from helpers.progress import bar
 from helpers.training import autocast
 
 

@@ -4,8 +4,8 @@ RMSNorm before each half of a block, rotary positions, grouped key/value heads, 
 bias on q/k/v only, tied embeddings. Query, key and value projections are one matrix, so
 are the two halves of the SwiGLU's input.
 
-A batch is *packed*, all examples one after the other without padding (`helpers.packing`);
-only attention keeps them apart (`helpers.attention`). A trained model can answer step by
+A batch is *packed*, all examples one after the other without padding (`helpers.engine.packing`);
+only attention keeps them apart (`helpers.engine.attention`). A trained model can answer step by
 step with a key/value cache (`Cache`), which `helpers.decoding` drives.
 
 Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/value
@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from helpers.attention import cached_attention, causal_attention, masked_attention
-from helpers.packing import Packing, pack, rearranged
+from helpers.engine.attention import cached_attention, causal_attention, masked_attention
+from helpers.engine.packing import Packing, pack, rearranged
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,13 @@ from pydantic import (
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from helpers.compiling import can_compile, compile_once
 from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
-from helpers.files import atomic, checksum
+from helpers.engine.compiling import can_compile, compile_once
+from helpers.engine.files import atomic, checksum
+from helpers.engine.muon import Muon
+from helpers.engine.packing import pack, round_up
+from helpers.engine.progress import bar
 from helpers.model import ModelConfig, Transformer
-from helpers.packing import pack, round_up
-from helpers.progress import bar
 
 
 class TrainingConfig(BaseModel):
@@ -308,8 +309,9 @@ def make_optimizers(model: Transformer, settings: TrainingConfig) -> list[tuple]
     """
     inside = [p for name, p in model.named_parameters() if p.dim() == 2 and "embedding" not in name]
     rest = [p for name, p in model.named_parameters() if p.dim() != 2 or "embedding" in name]
-    return [(torch.optim.Muon(inside, weight_decay=settings.weight_decay, momentum=0.95),
-             settings.learning_rate),
+    emulated = inside[0].device.type == "cpu" and not has_bfloat16()
+    dtype = torch.float32 if emulated else torch.bfloat16
+    return [(Muon(inside, weight_decay=settings.weight_decay, dtype=dtype), settings.learning_rate),
             (torch.optim.AdamW(rest, weight_decay=0.0, betas=(0.9, 0.95), fused=True),
              settings.adam_learning_rate)]
 

@@ -11,14 +11,14 @@ from models import CONFIGS, scrambled
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.attention import flex_attention as flex
 
-from helpers.attention import (
+from helpers.engine.attention import (
     BLOCK,
     cached_attention,
     cached_attention_in_torch,
     document_mask,
     masked_attention,
 )
-from helpers.packing import pack
+from helpers.engine.packing import pack
 
 PACKS = [[1], [127], [128], [129, 127], [300, 20, 128, 256, 1, 5], [5, 90], [40] * 12]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import charts
 from helpers.corpus import Recipe, build
 from helpers.evaluation import HEADLINE, coupling, interval
-from helpers.figures import CONDITION_NAMES, GENERATOR_NAMES
+from helpers.show import charts
+from helpers.show.figures import CONDITION_NAMES, GENERATOR_NAMES
+from helpers.show.widgets import png
 from helpers.training import TrainingConfig
-from helpers.widgets import png
 
 DISTRIBUTIONS = ["wilson", "drunkards_walk", "searchformer"]
 

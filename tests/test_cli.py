@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers import __main__ as cli
-from helpers.files import atomic
+from helpers.engine.files import atomic
 
 PROMPT = "query start 0 0 goal 2 2 wall 2 0 wall 0 1"
 PLAN = "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 2 2"

@@ -13,11 +13,11 @@ from scipy.stats import chisquare
 
 import helpers.model
 from helpers import decoding
-from helpers.attention import cached_attention_in_torch
 from helpers.decoding import PACES, Pace, draw, generate
+from helpers.engine.attention import cached_attention_in_torch
+from helpers.engine.packing import pack
 from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
-from helpers.packing import pack
 
 
 def biased_to_end(name: str, strength: float = 2.0) -> Transformer:

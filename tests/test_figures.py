@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import figures, tables, widgets
 from helpers.astar import Event, solve
 from helpers.corpus import CONDITIONS, Recipe, build, count_problems
 from helpers.generators import GENERATORS
 from helpers.maze import Maze, generate
+from helpers.show import figures, tables, widgets
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",

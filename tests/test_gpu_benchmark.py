@@ -11,7 +11,7 @@ from models import CONFIGS, scrambled
 
 from benchmarks import gpu
 from helpers import model as model_module
-from helpers.packing import pack
+from helpers.engine.packing import pack
 
 
 @pytest.fixture(scope="module")
@@ -105,5 +105,6 @@ def test_attention_of_variable_length(monkeypatch, shares):
         expected = model(tokens, packing)
         with gpu.varlen():
             ours = model(tokens, packing.masked("cpu"))
-    assert model_module.masked_attention.__module__ == "helpers.attention"  # all is as before
+    module = model_module.masked_attention.__module__
+    assert module == "helpers.engine.attention"  # all is as before
     torch.testing.assert_close(ours[:93], expected[:93], rtol=1e-4, atol=1e-4)

@@ -17,8 +17,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from helpers import model
 from helpers.corpus import Recipe, batch_indices, build, make_batch
-from helpers.export import qwen2_config, qwen2_state
 from helpers.model import ModelConfig, Transformer
+from helpers.share.export import qwen2_config, qwen2_state
 from helpers.training import Trainer, TrainingConfig, make_optimizers, rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,9 +12,9 @@ from models import CONFIGS, scrambled
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from helpers.decoding import generate
-from helpers.export import qwen2_config, qwen2_state
+from helpers.engine.packing import pack
 from helpers.model import ModelConfig, Transformer
-from helpers.packing import pack
+from helpers.share.export import qwen2_config, qwen2_state
 
 
 @pytest.fixture(params=CONFIGS)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from helpers.evaluation import HEADLINE, percent_table
-from helpers.runs import PUBLISHED
+from helpers.study.runs import PUBLISHED
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

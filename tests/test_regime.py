@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from helpers import __main__ as cli
-from helpers import regime, scale
-from helpers.charts import draw_regime
 from helpers.evaluation import HEADLINE, interval
-from helpers.figures import CONDITION_NAMES, GENERATOR_NAMES
-from helpers.widgets import png
+from helpers.experiments import regime
+from helpers.show.charts import draw_regime
+from helpers.show.figures import CONDITION_NAMES, GENERATOR_NAMES
+from helpers.show.widgets import png
+from helpers.study import scale
 
 SIDES = (6, 8, 10)
 CONDITIONS = ("solution_only", "correct", "swapped")

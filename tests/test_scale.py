@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from helpers.corpus import PROMPT, build
-from helpers.scale import SCALES, Scale, ScaleError, load_scale, sources
+from helpers.study.scale import SCALES, Scale, ScaleError, load_scale, sources
 
 NAMES = sorted(path.stem for path in SCALES.glob("*.yml"))
 # a scale of its own, so that those in scales/ can change

@@ -13,10 +13,11 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close, subplots
 
-from helpers import evaluation, runs, steps, training
+from helpers import evaluation, training
 from helpers.corpus import Corpus, overlap
-from helpers.runs import Run
-from helpers.scale import Scale, load_scale
+from helpers.study import runs, steps
+from helpers.study.runs import Run
+from helpers.study.scale import Scale, load_scale
 from helpers.validator import judge_text
 
 TINY = """

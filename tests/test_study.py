@@ -15,13 +15,13 @@ import pytest
 
 import helpers
 from helpers import __main__ as cli
-from helpers import scale as scale_module
-from helpers import study as study_module
+from helpers.engine.progress import bar, latest
 from helpers.evaluation import HEADLINE
-from helpers.progress import bar, latest
-from helpers.runs import PUBLISHED, Run
-from helpers.scale import load_scale
-from helpers.study import StudyError, guarded, locked, publish, running, steps, study, summary
+from helpers.study import graph as study_module
+from helpers.study import scale as scale_module
+from helpers.study.graph import StudyError, guarded, locked, publish, running, steps, study, summary
+from helpers.study.runs import PUBLISHED, Run
+from helpers.study.scale import load_scale
 
 PROJECT = Path(helpers.__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(PROJECT)}
@@ -306,7 +306,7 @@ def test_guarded(tmp_path):
 
 PARENT = """
 import sys
-from helpers.study import guarded
+from helpers.study.graph import guarded
 with guarded(["sh", "-c", "sleep 60 & echo $!; wait"]) as process:
     process.wait()
 """

@@ -24,8 +24,8 @@ from torch._dynamo.utils import counters
 
 import helpers
 from helpers import training
-from helpers.compiling import can_compile
 from helpers.corpus import CONDITIONS, Recipe, batch_indices, build, make_batch
+from helpers.engine.compiling import can_compile
 from helpers.model import ModelConfig
 from helpers.training import (
     CheckpointError,

@@ -24,7 +24,7 @@ from scipy import stats
 from helpers.astar import Event
 from helpers.maze import WALL, Maze
 from helpers.rules import plan_break, read_events, sections, trace_breaks
-from helpers.tables import replay
+from helpers.show.tables import replay
 
 INK, FAINT = "#2b2b2b", "#c9ced3"
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (

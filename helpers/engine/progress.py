@@ -2,7 +2,7 @@
 
 At a terminal or in a notebook that is a tqdm bar. A step that runs headless writes the
 same bar to a file in the folder that the environment variable ``PROGRESS_FOLDER`` names,
-from where `helpers.study` shows it.
+from where `helpers.study.graph` shows it.
 """
 
 import os

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from helpers.attention import document_mask
-from helpers.compiling import can_compile
+from helpers.engine.attention import document_mask
+from helpers.engine.compiling import can_compile
 
 
 @dataclass(frozen=True)

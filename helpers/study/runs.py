@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from helpers.files import atomic
-from helpers.scale import Scale
+from helpers.engine.files import atomic
+from helpers.study.scale import Scale
 from helpers.training import has_bfloat16
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",

@@ -1,6 +1,6 @@
 """Interactive views for notebooks: a maze goes in, an ipywidgets widget comes out.
 
-A widget needs a running kernel; a notebook shows a figure of `helpers.figures` beside it,
+A widget needs a running kernel; a notebook shows a figure of `helpers.show.figures` beside it,
 which is there on a static page too.
 """
 
@@ -10,9 +10,9 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from helpers.astar import solve
-from helpers.figures import draw_trace
 from helpers.maze import Maze
-from helpers.tables import open_list
+from helpers.show.figures import draw_trace
+from helpers.show.tables import open_list
 
 
 def trace_slider(maze: Maze) -> ipywidgets.VBox:

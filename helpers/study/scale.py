@@ -21,13 +21,13 @@ from pydantic import (
 )
 
 from helpers.corpus import CONDITIONS, Recipe
+from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
 from helpers.maze import Sampler
 from helpers.model import ModelConfig
 from helpers.training import TrainingConfig
 
-PROJECT = Path(__file__).resolve().parent.parent
 SCALES = PROJECT / "scales"
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from helpers import evaluation
 from helpers.corpus import Corpus, build, count_problems, overlap
-from helpers.files import atomic
-from helpers.progress import bar
-from helpers.runs import Run
-from helpers.scale import PROJECT, Scale
+from helpers.engine.files import atomic
+from helpers.engine.progress import bar
+from helpers.study.runs import Run
+from helpers.study.scale import PROJECT, Scale
 from helpers.training import Trainer, load_model
 
 TABLES = ("headline", "comparisons", "coupling", "errors", "learning_curves")

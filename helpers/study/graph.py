@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.engine.progress import latest
 from helpers.evaluation import PUBLISHED as PUBLISHED_RATES
 from helpers.evaluation import percent_table
-from helpers.progress import latest
-from helpers.runs import PUBLISHED, Run
-from helpers.runs import cores as available_cores
-from helpers.scale import PROJECT, Scale
+from helpers.study.runs import PUBLISHED, Run
+from helpers.study.runs import cores as available_cores
+from helpers.study.scale import PROJECT, Scale
 
 
 class StudyError(Exception):

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from helpers.compiling import compile_once
+from helpers.engine.compiling import compile_once
 
 BLOCK = 128  # queries, and keys, of a block; N takes a multiple of it
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the checksum of what stands in them."""
+"""Where the project lies, files that appear whole or not at all, and checksums of arrays."""
 
 import glob
 import hashlib
@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 
+PROJECT = Path(__file__).resolve().parents[2]  # where README and Makefile lie
 ABANDONED = 600  # seconds after which nobody writes to a temporary file any more
 
 

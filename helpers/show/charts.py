@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from helpers.corpus import Corpus
 from helpers.evaluation import rate_interval
-from helpers.figures import (
+from helpers.show.figures import (
     CONDITION_COLOURS,
     CONDITION_NAMES,
     GENERATOR_NAMES,

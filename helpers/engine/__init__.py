@@ -1,0 +1,1 @@
+"""What makes it fast and safe: attention, packing, compiling, optimiser, files, progress."""

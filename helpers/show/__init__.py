@@ -1,0 +1,1 @@
+"""Seeing it: tables, figures, charts and interactive views."""

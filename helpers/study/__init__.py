@@ -1,0 +1,1 @@
+"""Running the study: scale files, the folder of a run, its steps, the graph of steps."""
