@@ -1,8 +1,9 @@
 """From responses to verdicts to rates that say how sure they are.
 
-A row is one response on one maze. A cell is one (condition, seed, distribution). Rates
-come with their n and a 95 % Wilson-score interval (Edwin Wilson's, unrelated to the maze
-algorithm); conditions are compared on the same mazes with McNemar's exact test.
+A row is one response on one maze. A cell is one (condition, seed, distribution). Several
+problems may stand on one grid, and whoever errs on one of them may err on the others, so the
+grid is the unit: rates come with their n and a 95 % interval, and conditions are compared on
+the same mazes with a test, that both take grids as wholes.
 """
 
 from collections.abc import Iterator
@@ -10,17 +11,19 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from helpers.corpus import PLAN, PROMPT, TRACE, Corpus, opening_word, prompts
+from helpers.conditions import CONDITIONS, prompts
+from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus
 from helpers.decoding import generate
 from helpers.model import Transformer
 from helpers.validator import judge_responses
 
 CELL = ["condition", "seed", "distribution"]
+TRACE_LEVELS = ("trace_valid", "trace_strict", "trace_exact")
 HEADLINE = [*CELL, "n", "plan_valid", "plan_valid_low", "plan_valid_high", "plan_optimal",
-            "trace_valid", "trace_strict", "trace_exact", "trace_valid_given_plan_valid"]
+            *TRACE_LEVELS, "trace_valid_given_plan_valid", "trace_valid_low", "trace_valid_high",
+            "grids"]
 
 # Published plan validity, models trained on Wilson mazes, per cent (condition → distribution)
 PUBLISHED = {
@@ -37,94 +40,133 @@ PUBLISHED = {
 def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
             batch_size: int = 256, title: str | None = None) -> list[np.ndarray]:
     """A model's greedy answer to every maze of a corpus, uint16 ids after the opening word."""
-    return generate(model, prompts(corpus, condition), max_new_tokens=max_new_tokens,
+    return generate(model, prompts(corpus, CONDITIONS[condition]), max_new_tokens=max_new_tokens,
                     batch_size=batch_size, title=title)
 
 
 def judge(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> pd.DataFrame:
     """Verdicts, a row a response, see `validator.judge_ids` for the columns.
 
-    Trace columns are empty where the condition has no trace.
+    ``maze`` counts the corpus's mazes, ``grid`` its different grids. Whether an answer is judged
+    as having a trace follows from the condition, not from what the answer holds: columns of
+    traces are empty where the condition has none.
     """
-    rows = pd.DataFrame(judge_responses(corpus.mazes, responses, opening_word(condition)))
+    rows = pd.DataFrame(judge_responses(corpus.mazes, responses, CONDITIONS[condition].opening))
     lengths = corpus.lengths()
     rows.insert(0, "maze", np.arange(len(rows)))
+    rows.insert(1, "grid", corpus.grids)
     rows["response_tokens"] = [len(response) for response in responses]
-    rows["prompt_tokens"] = lengths[:, PROMPT]
-    rows["own_trace_tokens"] = lengths[:, TRACE]
-    rows["own_plan_steps"] = (lengths[:, PLAN] - 2) // 3  # without `solution` and `end`
-    for name in ("trace_valid", "trace_strict", "trace_exact"):
-        rows[name] = rows[name].astype("boolean").where(rows["has_trace"])
+    rows["prompt_tokens"] = lengths[:, PROMPT_PART]
+    rows["own_trace_tokens"] = lengths[:, TRACE_PART]
+    rows["own_plan_steps"] = (lengths[:, PLAN_PART] - 2) // 3  # without `solution` and `end`
+    has_trace = CONDITIONS[condition].has_trace
+    for name in TRACE_LEVELS:
+        rows[name] = pd.array(rows[name] if has_trace else [pd.NA] * len(rows), "boolean")
+    if not has_trace:
+        rows["trace_error"] = None
     return rows
 
 
 def texts(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> Iterator[str]:
     """Prompt and response of each maze as text, as the command ``validate`` reads it."""
-    for prompt, response in zip(prompts(corpus, condition), responses, strict=True):
+    given = prompts(corpus, CONDITIONS[condition])
+    for prompt, response in zip(given, responses, strict=True):
         yield corpus.vocabulary.decode(np.concatenate([prompt, response]))
-
-
-def plan_validity(model: Transformer, corpus: Corpus, condition: str, max_new_tokens: int,
-                  batch_size: int = 256) -> dict:
-    """The numbers of a learning curve: share of valid plans (and traces), with n."""
-    rows = judge(corpus, condition, respond(model, corpus, condition, batch_size=batch_size,
-                                            max_new_tokens=max_new_tokens))
-    result = {"n": len(rows), "plan_valid": float(rows["plan_valid"].mean())}
-    if rows["has_trace"].any():
-        result["trace_valid"] = float(rows["trace_valid"].mean())
-    return result
 
 
 # ── rows to tables ──────────────────────────────────────────────────────────────────────
 
 
-def interval(successes: int, n: int) -> tuple[float, float]:
-    """95 % Wilson-score interval of a rate; (nan, nan) for n = 0."""
+def interval(successes: float, n: float) -> tuple[float, float]:
+    """95 % Wilson-score interval of a rate (Edwin Wilson's); (nan, nan) for n = 0."""
     if n == 0:
         return float("nan"), float("nan")
     low, high = proportion_confint(successes, n, alpha=0.05, method="wilson")
     return float(low), float(high)
 
 
-def rate_interval(share: float, n: int) -> tuple[float, float]:
-    """`interval` of a rate stored as share of n; (nan, nan) where there is none."""
-    return interval(round(share * n), int(n)) if pd.notna(share) else interval(0, 0)
+def grid_interval(valid: pd.Series, grid: pd.Series) -> tuple[float, float]:
+    """95 % interval of a rate over problems of which several stand on one grid.
+
+    The Wilson-score interval of as many independent problems as these are worth: n divided by
+    the design effect, the variance of the rate between grids over that of independent problems
+    (Kish 1965; Dean and Pagano 2015 for its use in this interval). With one problem a grid
+    that is n. Where no verdict differs nothing tells the effect, and each grid counts once.
+
+    Args:
+        valid: bool [n]. grid: which grid each problem stands on, [n].
+    """
+    return interval(valid.mean() * (n := independent(valid, grid)), n) if len(valid) else (
+        interval(0, 0))
+
+
+def independent(valid: pd.Series, grid: pd.Series) -> float:
+    """How many independent problems these are worth: at most n."""
+    n, rate = len(valid), float(valid.mean())
+    off = (valid.astype(float) - rate).groupby(grid.to_numpy()).sum()
+    grids = len(off)
+    if grids == n:
+        return n
+    if rate in (0, 1) or grids < 2:
+        return grids
+    between = grids / (grids - 1) * float((off**2).sum()) / n**2
+    return min(n, rate * (1 - rate) / between) if between else n
 
 
 def headline(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a cell, rates between 0 and 1, the columns of `HEADLINE`."""
     table = []
     for cell, part in rows.groupby(CELL, sort=False):
-        low, high = interval(int(part["plan_valid"].sum()), len(part))
         valid = part[part["plan_valid"]]
-        table.append([*cell, len(part), part["plan_valid"].mean(), low, high,
-                      part["plan_optimal"].mean(),
-                      *(part[name].mean() for name in ("trace_valid", "trace_strict",
-                                                       "trace_exact")),
-                      valid["trace_valid"].mean() if len(valid) else pd.NA])
-    numbers = dict.fromkeys(HEADLINE[4:], "Float64")
+        judged = part.dropna(subset="trace_valid")  # all, or none under a condition without
+        table.append([*cell, len(part), part["plan_valid"].mean(),
+                      *grid_interval(part["plan_valid"], part["grid"]),
+                      part["plan_optimal"].mean(), *(part[name].mean() for name in TRACE_LEVELS),
+                      valid["trace_valid"].mean() if len(valid) else pd.NA,
+                      *grid_interval(judged["trace_valid"], judged["grid"]),
+                      part["grid"].nunique()])
+    numbers = dict.fromkeys(HEADLINE[4:-1], "Float64")
     return pd.DataFrame(table, columns=HEADLINE).astype(numbers)
 
 
 def comparisons(rows: pd.DataFrame) -> pd.DataFrame:
     """Each two conditions on the same mazes: how often only one has a valid plan.
 
-    ``p`` is McNemar's exact test of "both err equally often" (McNemar 1947), not corrected
-    for the number of comparisons.
+    ``p`` is `sign_flip_test` of "both err equally often", not corrected for the number of
+    comparisons.
     """
     table = []
     for (seed, distribution), part in rows.groupby(["seed", "distribution"], sort=False):
         verdicts = part.pivot(index="maze", columns="condition", values="plan_valid")
+        grid = part.groupby("maze")["grid"].first()
         for a, b in combinations(part["condition"].unique(), 2):
             valid = verdicts[[a, b]].dropna().astype(bool)  # mazes that both have answered
-            counts = pd.crosstab(pd.Categorical(valid[a], [True, False]),
-                                 pd.Categorical(valid[b], [True, False]), dropna=False)
-            both, only_a, only_b, neither = counts.to_numpy().ravel()
-            p = mcnemar(counts.to_numpy(), exact=True).pvalue
-            table.append([seed, distribution, a, b, len(valid), both, only_a, only_b, neither,
-                          (only_b - only_a) / len(valid), p])
+            only_a, only_b = valid[a] & ~valid[b], valid[b] & ~valid[a]
+            leads = (only_b.astype(int) - only_a.astype(int)).groupby(grid[valid.index]).sum()
+            both = int((valid[a] & valid[b]).sum())
+            only = int(only_a.sum()), int(only_b.sum())
+            table.append([seed, distribution, a, b, len(valid), both, *only,
+                          len(valid) - both - sum(only), (only[1] - only[0]) / len(valid),
+                          sign_flip_test(leads.to_numpy())])
     return pd.DataFrame(table, columns=["seed", "distribution", "a", "b", "n", "both", "only_a",
                                         "only_b", "neither", "b_minus_a", "p"])
+
+
+def sign_flip_test(leads: np.ndarray) -> float:
+    """Two-sided p of "neither is ahead", each grid's lead as likely the other way round.
+
+    Exact, by adding up all ways to flip signs. With one problem a grid it is McNemar's exact
+    test (McNemar 1947).
+
+    Args:
+        leads: int [grids], by how many problems one is ahead on each.
+    """
+    sizes = np.abs(leads[leads != 0])
+    chances = np.ones(1)  # of each sum, from −reach to reach
+    for size in sizes:
+        chances = (np.pad(chances, (0, 2 * size)) + np.pad(chances, (2 * size, 0))) / 2
+    sums = np.arange(len(chances)) - sizes.sum()
+    return float(min(1.0, chances[np.abs(sums) >= abs(leads.sum())].sum()))
 
 
 def coupling(rows: pd.DataFrame) -> pd.DataFrame:
@@ -133,11 +175,11 @@ def coupling(rows: pd.DataFrame) -> pd.DataFrame:
     ``phi`` is the correlation of the two verdicts, empty where one of them never varies.
     """
     table = []
-    for cell, part in rows[rows["has_trace"]].groupby(CELL, sort=False):
+    for cell, part in rows.dropna(subset="trace_valid").groupby(CELL, sort=False):
         plan, trace = part["plan_valid"].astype(bool), part["trace_valid"].astype(bool)
         varied = plan.nunique() == 2 and trace.nunique() == 2
         phi = float(np.corrcoef(plan, trace)[0, 1]) if varied else pd.NA
-        low, high = interval(int((plan & trace).sum()), int(plan.sum()))
+        low, high = grid_interval(trace[plan], part["grid"][plan])
         table.append([*cell, len(part), int((plan & trace).sum()), int((plan & ~trace).sum()),
                       int((~plan & trace).sum()), int((~plan & ~trace).sum()), phi, low, high])
     return pd.DataFrame(table, columns=[
@@ -149,7 +191,7 @@ def errors(rows: pd.DataFrame) -> pd.DataFrame:
     """How often each first error of plans and traces occurs, a row a cell, part and error."""
     parts = []
     for part, kind in (("plan", "plan_error"), ("trace", "trace_error")):
-        judged = rows if part == "plan" else rows[rows["has_trace"]]
+        judged = rows if part == "plan" else rows.dropna(subset="trace_valid")
         counts = judged.groupby([*CELL, judged[kind].fillna("none")], sort=False).size()
         counts.index.names = [*CELL, "error"]
         parts.append(counts.rename("count").reset_index().assign(part=part))
@@ -159,29 +201,22 @@ def errors(rows: pd.DataFrame) -> pd.DataFrame:
 def percent_table(table: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
     """A rate of `headline` for people: per cent [95 % interval], a column a distribution."""
     table = table.dropna(subset=rate)
-    texts = []
-    for share, n in table[[rate, "n"]].astype(float).itertuples(index=False):
-        low, high = rate_interval(share, n)
-        texts.append(f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+    bounds = table[[rate, f"{rate}_low", f"{rate}_high"]].astype(float)
+    texts = [f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+             for share, low, high in bounds.itertuples(index=False)]
     shown = table.assign(text=texts).pivot(index=["condition", "seed"], columns="distribution",
                                            values="text")
     return shown[table["distribution"].unique()].loc[table["condition"].unique()]
 
 
-def learning_curves(metrics: dict[tuple[str, int], list[dict]]) -> pd.DataFrame:
-    """The validation lines of training runs, (condition, seed) → lines of ``metrics.jsonl``.
+def curve_point(rows: pd.DataFrame, counters: dict) -> dict:
+    """A row of the learning curve: how much had been trained on, what it could do by then.
 
-    Plan validity comes with its interval; ``examples`` and ``response_tokens`` say how much
-    had been trained on by then.
+    Args:
+        rows: judged answers to the validation mazes.
+        counters: of the snapshot that answered (step, examples, tokens, …).
     """
-    table = []
-    for (condition, seed), lines in metrics.items():
-        for line in (line for line in lines if "validation" in line):
-            found = line["validation"]
-            low, high = rate_interval(found["plan_valid"], found["n"])
-            table.append([condition, seed, line["step"], line["examples"], line["tokens"],
-                          line["response_tokens"], line["seconds"], found["n"],
-                          found["plan_valid"], low, high, found.get("trace_valid")])
-    return pd.DataFrame(table, columns=[
-        "condition", "seed", "step", "examples", "tokens", "response_tokens", "seconds", "n",
-        "plan_valid", "plan_valid_low", "plan_valid_high", "trace_valid"])
+    low, high = grid_interval(rows["plan_valid"], rows["grid"])
+    return counters | {"n": len(rows), "plan_valid": float(rows["plan_valid"].mean()),
+                       "plan_valid_low": low, "plan_valid_high": high,
+                       "trace_valid": rows["trace_valid"].mean()}

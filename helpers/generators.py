@@ -7,12 +7,18 @@ found a place. A kernel only ever asks a stream for "an index below n" or "a num
 p", so the published random numbers and our own feed the same kernels.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-ATTEMPTS = 1000  # redraws after which a generator is said to have no room for start and goal
+from helpers.engine.registry import Registry
+
+ATTEMPTS = 1000  # redraws after which a generator is said to find no maze
+SALT = np.uint64(0x81AF155173F23D65)  # of the hash that decides which; small grids have both kinds
+HELD_OUT = 4  # one grid of so many is kept for testing, never trained on
 
 
 # ── random numbers ──────────────────────────────────────────────────────────────────────
@@ -55,6 +61,39 @@ def _shuffle(rng, items, n):
     for i in range(n - 1, 0, -1):
         j = _below(rng, i + 1)
         items[i], items[j] = items[j], items[i]
+
+
+@njit(cache=True)
+def example_state(key, index):
+    """Where the stream of example ``index`` of a data set begins."""
+    return mix(key ^ mix(np.uint64(index)))
+
+
+# ── which grids are held out ────────────────────────────────────────────────────────────
+
+
+@njit(cache=True)
+def is_held_out(grid):
+    """Whether a grid (uint8 [rows, cols], 1 free) is one to test on, never to train on.
+
+    That follows from the grid alone, whoever drew it: a hash of its size and cells sets one
+    of `HELD_OUT` aside. The grid without walls is held out too, since there is only one of it.
+    """
+    rows, cols = grid.shape
+    state = mix(np.uint64(rows * 65536 + cols))
+    word, bits, walls = np.uint64(0), 0, 0
+    for y in range(rows):
+        for x in range(cols):
+            free = np.uint64(grid[y, x] != 0)
+            word = (word << np.uint64(1)) | free
+            bits += 1
+            if not free:
+                walls += 1
+            if bits == 64:
+                state = mix(state ^ word) + SALT
+                word, bits = np.uint64(0), 0
+    state = mix(mix(state ^ word) + SALT)
+    return walls == 0 or state % np.uint64(HELD_OUT) == 0
 
 
 # ── kernels ─────────────────────────────────────────────────────────────────────────────
@@ -369,6 +408,9 @@ def _free_space(rng, grid, ends, params):
     return _two_floor_cells(rng, grid, ends)
 
 
+# ── the registry ────────────────────────────────────────────────────────────────────────
+
+
 class Parameter(NamedTuple):
     default: float
     low: float
@@ -376,62 +418,43 @@ class Parameter(NamedTuple):
     integer: bool = False
 
 
-# name → parameters, in the order in which the kernel reads them
-GENERATORS: dict[str, dict[str, Parameter]] = {
-    "wilson": {},
-    "kruskal": {},
-    "dfs": {},
-    "drunkards_walk": {"coverage": Parameter(0.5, 0.0, 1.0)},
-    "searchformer": {},
-    "cellular_automata": {
-        "fill_probability": Parameter(0.45, 0.0, 1.0),
-        "survival_threshold": Parameter(4, 0, 9, integer=True),
-        "birth_threshold": Parameter(5, 0, 9, integer=True),
-        "iterations": Parameter(3, 0, 1000, integer=True),
-    },
-    "free_space": {},
-}
-CODES = {name: code for code, name in enumerate(GENERATORS)}
+@dataclass(frozen=True)
+class Generator:
+    """One generator: all there is to know about it stands in its entry of `GENERATORS`.
 
-
-@njit(cache=True)
-def _draw(code, rng, grid, ends, params):
-    if code == 0:
-        return _wilson(rng, grid, ends, params)
-    if code == 1:
-        return _kruskal(rng, grid, ends, params)
-    if code == 2:
-        return _dfs(rng, grid, ends, params)
-    if code == 3:
-        return _drunkards_walk(rng, grid, ends, params)
-    if code == 4:
-        return _searchformer(rng, grid, ends, params)
-    if code == 5:
-        return _cellular_automata(rng, grid, ends, params)
-    return _free_space(rng, grid, ends, params)
-
-
-@njit(cache=True)
-def draw_many(code, rng, key, first, params, grids, starts, goals):
-    """Fills the arrays; returns how many mazes found room for start and goal.
-
-    ``key`` 0: all from the one stream ``rng``. Otherwise example i gets its own stream,
-    and a maze without two different ends is drawn again.
+    Attributes:
+        kernel: draws a maze, as the module's text says.
+        label: its name for people.
+        colour, marker: how figures show it.
+        parameters: by name, in the order in which the kernel reads them.
+        one_path: whether there is just one way between any two cells (the maze is a tree).
+        can_be_unsolvable: whether start and goal may lie apart.
+        rooms: for those that draw spanning trees of a grid of rooms, the offsets of the rooms.
     """
-    ends = np.zeros(4, np.int64)
-    for i in range(grids.shape[0]):
-        if key:
-            rng[0] = mix(key ^ mix(np.uint64(first + i)))
-        placed = False
-        for _ in range(ATTEMPTS if key else 1):
-            grids[i] = 0
-            placed = _draw(code, rng, grids[i], ends, params)
-            if key and ends[0] == ends[2] and ends[1] == ends[3]:
-                placed = False
-            if placed:
-                break
-        if not placed:
-            return i
-        starts[i, 0], starts[i, 1] = ends[0], ends[1]
-        goals[i, 0], goals[i, 1] = ends[2], ends[3]
-    return grids.shape[0]
+
+    kernel: Callable
+    label: str
+    colour: str
+    marker: str
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    one_path: bool = False
+    can_be_unsolvable: bool = False
+    rooms: tuple[int, ...] = ()
+
+
+GENERATORS: dict[str, Generator] = Registry({
+    "wilson": Generator(_wilson, "Wilson", "#0072b2", "o", one_path=True, rooms=(0, 1)),
+    "kruskal": Generator(_kruskal, "Kruskal", "#56b4e9", "s", one_path=True, rooms=(0, 1)),
+    "dfs": Generator(_dfs, "DFS", "#009e73", "^", one_path=True),
+    "drunkards_walk": Generator(
+        _drunkards_walk, "Drunkard's Walk", "#d55e00", "D",
+        {"coverage": Parameter(0.5, 0.0, 1.0)}),
+    "searchformer": Generator(_searchformer, "Searchformer-style", "#e69f00", "v"),
+    "cellular_automata": Generator(
+        _cellular_automata, "Cellular automata", "#cc79a7", "P",
+        {"fill_probability": Parameter(0.45, 0.0, 1.0),
+         "survival_threshold": Parameter(4, 0, 9, integer=True),
+         "birth_threshold": Parameter(5, 0, 9, integer=True),
+         "iterations": Parameter(3, 0, 1000, integer=True)}, can_be_unsolvable=True),
+    "free_space": Generator(_free_space, "Free space", "#7a7a7a", "X"),
+})

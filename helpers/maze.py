@@ -10,8 +10,9 @@ There are two ways of sampling:
     maze, and gives the published data byte for byte;
 ``indexed``
     example i has a random stream of its own that depends only on (seed, split, i), so
-    any part of a data set can be made anywhere, in any order. Start and goal always
-    differ: a maze whose draw put them on one cell is drawn again.
+    any part of a data set can be made anywhere, in any order. A maze is drawn again if
+    start and goal are one cell, or if its grid belongs to the other split: which grids are
+    for training and which for testing follows from the grid itself (`is_held_out`).
 
 Both feed the same kernels (generators.py).
 """
@@ -21,7 +22,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.generators import CODES, GENERATORS, draw_many, mix
+from helpers.generators import (
+    ATTEMPTS,
+    GENERATORS,
+    HELD_OUT,
+    example_state,
+    is_held_out,
+    mix,
+)
 
 FREE, WALL = 1, 0
 SMALLEST_SIDE, LARGEST_SIDE = 3, 180  # with 180 every token still has an id below 2^16
@@ -114,7 +122,8 @@ class Sampler:
         check_size(rows, cols)
         if seed < 0:
             raise MazeError(f"seed: got {seed}, takes a whole number from 0 up")
-        self.generator, self.rows, self.cols = generator, rows, cols
+        self.generator, self.rows, self.cols, self.split = generator, rows, cols, split
+        self._kernel = GENERATORS[generator].kernel
         self._params = np.array(_parameters(generator, params or {}), np.float64)
         self.position = 0
         if sampling == "paper":
@@ -136,19 +145,41 @@ class Sampler:
         """The next ``count`` mazes.
 
         Raises:
-            MazeError: this generator leaves no room for start and goal at this size.
+            MazeError: this generator finds no maze of this split at this size.
         """
         mazes = Mazes(np.zeros((count, self.rows, self.cols), np.uint8),
                       np.zeros((count, 2), np.int16), np.zeros((count, 2), np.int16))
-        drawn = draw_many(CODES[self.generator], self._rng, self._key, self.position,
-                           self._params, *mazes)
-        if drawn < count:
-            raise MazeError(
-                f"generator: {self.generator} found no place for a start and a different goal "
-                f"in maze {self.position + drawn} at {self.rows}x{self.cols}; takes a larger "
-                "grid, or parameters that leave at least two free cells")
+        ends = np.zeros(4, np.int64)  # start x y, goal x y
+        draw = self._indexed if self._key else self._paper
+        for i, grid in enumerate(mazes.grids):
+            draw(grid, ends, self.position + i)
+            mazes.starts[i], mazes.goals[i] = ends[:2], ends[2:]
         self.position += count
         return mazes
+
+    def _paper(self, grid: np.ndarray, ends: np.ndarray, index: int) -> None:
+        if not self._kernel(self._rng, grid, ends, self._params):
+            raise self._none("place for a start and a different goal", index)
+
+    def _indexed(self, grid: np.ndarray, ends: np.ndarray, index: int) -> None:
+        """Draws from the example's own stream until a maze of the split has two different ends."""
+        self._rng[0] = example_state(self._key, index)
+        placed = False
+        for _ in range(ATTEMPTS):
+            grid[:] = 0
+            if self._kernel(self._rng, grid, ends, self._params) and (
+                    ends[0] != ends[2] or ends[1] != ends[3]):
+                if is_held_out(grid) == (self.split == "test"):
+                    return
+                placed = True
+        kept = "kept for testing" if self.split == "test" else "left for training"
+        raise self._none(f"grid that is {kept} (one of {HELD_OUT} is, by a hash)" if placed
+                         else "place for a start and a different goal", index)
+
+    def _none(self, what: str, index: int) -> MazeError:
+        return MazeError(f"generator: {self.generator} found no {what} in maze {index} at "
+                         f"{self.rows}x{self.cols}; takes a larger grid, or parameters that "
+                         "leave more room")
 
 
 def generate(generator: str, rows: int, cols: int, count: int, **settings) -> Mazes:
@@ -171,7 +202,7 @@ def check_size(rows: int, cols: int) -> None:
 
 
 def _parameters(generator: str, given: dict[str, float]) -> list[float]:
-    known = GENERATORS[generator]
+    known = GENERATORS[generator].parameters
     for name in given:
         if name not in known:
             raise MazeError(f"param {name}: got an unknown parameter, {generator} takes "

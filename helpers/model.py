@@ -12,7 +12,7 @@ Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/va
 heads, D head width, C model width.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -49,6 +49,10 @@ class ModelConfig:
     @property
     def head_width(self) -> int:
         return self.width // self.heads
+
+    def shape(self) -> dict:
+        """What the weights follow from: all but the room for sequences."""
+        return {name: value for name, value in asdict(self).items() if name != "context"}
 
 
 # ── the decoder ─────────────────────────────────────────────────────────────────────────

@@ -7,12 +7,12 @@ on the same machine.
 """
 
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,12 +25,17 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
 )
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from helpers.corpus import CONDITIONS, PLAN, PROMPT, Batch, Corpus, batch_indices, make_batch
+from helpers.batches import Batch
+from helpers.checkpoints import (
+    CheckpointError,
+    differences,
+    read_checkpoint,
+    under,
+    write_checkpoint,
+)
 from helpers.engine.compiling import can_compile, compile_once
-from helpers.engine.files import atomic, checksum
+from helpers.engine.files import atomic
 from helpers.engine.muon import Muon
 from helpers.engine.packing import pack, round_up
 from helpers.engine.progress import bar
@@ -51,100 +56,39 @@ class TrainingConfig(BaseModel):
     decay_fraction: float = Field(0.5, ge=0, le=1)  # last share of the steps: the rate falls to 0
     clip_norm: PositiveFloat = 1.0  # largest gradient norm
     plan_weight: PositiveFloat = 1.0  # loss weight of a plan token; a trace token has 1
-    validations: PositiveInt = 8  # points of the run at which plans for held-out mazes are judged
+    snapshots: PositiveInt = 8  # points of the run at which weights are kept for a learning curve
     checkpoint_every: PositiveInt = 500  # steps
     log_every: PositiveInt = 20  # steps
     micro_batch_tokens: PositiveInt | None = None  # a step in parts of so many, to save memory
     compiled: bool = True  # by torch.compile, where that works; a minute that long runs earn back
 
+    no_effect: ClassVar = {"snapshots", "checkpoint_every", "log_every", "compiled"}  # on weights
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names it and the cause."""
+    def effective(self) -> dict:
+        """The settings that the weights follow from."""
+        return self.model_dump(exclude=self.no_effect)
 
 
-class Trainer:
-    """Trains one model under one condition, in a folder of its own.
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message says where and why."""
 
-    The folder gets ``metrics.jsonl`` (a line every few steps, and one each validation),
-    ``checkpoint.safetensors`` (the latest state), at the end ``model.safetensors`` (weights).
+
+class Likelihood:
+    """The objective of the study: weighted cross entropy of the response tokens.
 
     Args:
-        corpus: the training examples.
-        condition: a name of `corpus.CONDITIONS`.
-        model, training: the settings.
-        seed: of weights and order.
-        folder: where the run lives.
-        validate: called with the model at the validation points, returns numbers to log.
-        device: ``cpu`` or ``cuda``.
-        compiled: overrides the setting of that name.
+        model: what learns; its parameters get the gradients.
+        settings: weight of plan tokens, size of micro-batches.
+        compiled: whether to go through torch.compile.
     """
 
-    def __init__(self, corpus: Corpus, condition: str, model: ModelConfig,
-                 training: TrainingConfig, *, seed: int, folder: str | Path,
-                 validate: Callable[[Transformer], dict] | None = None,
-                 device: str = "cpu", compiled: bool | None = None):
-        if model.vocabulary != corpus.vocabulary.size:
-            raise CheckpointError(f"model: has {model.vocabulary} tokens, the corpus of a "
-                                  f"{corpus.recipe.rows}x{corpus.recipe.cols} grid "
-                                  f"{corpus.vocabulary.size}; takes a corpus of its own scale")
-        self.corpus, self.condition, self.settings = corpus, condition, training
-        self.seed, self.folder, self.validate = seed, Path(folder), validate
-        self.device = torch.device(device)
-        self.model = Transformer(model, seed).to(self.device)
-        self.optimizers = make_optimizers(self.model, training)
-        self.steps = training.epochs * (len(corpus) // training.batch_size)
-        if not self.steps:
-            raise ValueError(f"batch_size: got {training.batch_size}, takes at most the "
-                             f"{len(corpus)} examples of the corpus")
-        traces = [len(CONDITIONS[condition](corpus, i)) for i in range(len(corpus))]
-        longest = int((corpus.lengths()[:, [PROMPT, PLAN]].sum(1) + traces).max()) - 1
-        if longest > model.context:
-            raise ValueError(f"context: got {model.context}, takes at least the {longest} tokens "
-                             "that the longest training example feeds in")
-        self.step = self.tokens = self.response_tokens = 0
-        self.seconds = 0.0
-        compiled = training.compiled and can_compile() if compiled is None else compiled
-        self._loss = compiled_loss(self.model) if compiled else self.model.loss
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = self.folder / "checkpoint.safetensors"
-        self.metrics = self.folder / "metrics.jsonl"
+    def __init__(self, model: Transformer, settings: TrainingConfig, compiled: bool):
+        self.settings = settings
+        self.device = model.embedding.weight.device
+        self._loss = compiled_loss(model) if compiled else model.loss
 
-    def run(self, stop_after: int | None = None) -> Transformer:
-        """Trains to the end, or for ``stop_after`` more steps, from the last checkpoint on."""
-        if self.step == 0:
-            self.metrics.touch()
-            if self.checkpoint.exists():
-                self.resume()
-            else:
-                self.metrics.write_text("")
-        last = self.steps if stop_after is None else min(self.steps, self.step + stop_after)
-        order = islice(batch_indices(len(self.corpus), self.settings.batch_size,
-                                     self.settings.epochs, self.seed), self.step, last)
-        marks = self._validation_steps()
-        began = time.perf_counter() - self.seconds
-        title = f"training {self.condition} {self.seed}"
-        with bar(self.steps, title, "step", done=self.step) as progress:
-            for indices in order:
-                row = self._train_step(make_batch(self.corpus, self.condition, indices))
-                self.seconds = time.perf_counter() - began
-                progress.update()
-                if row:
-                    progress.set_postfix(plan_loss=f"{row['plan_loss']:.3f}", refresh=False)
-                    self._log(row)
-                if self.step in marks and self.validate:
-                    self._log({"validation": self.validate(self.model)})
-                    self.seconds = time.perf_counter() - began
-                if self.step % self.settings.checkpoint_every == 0 or self.step == last:
-                    self.save()
-        if self.step == self.steps:
-            _write(self.folder / "model.safetensors", self._about(), self._weights())
-        return self.model
-
-    def _train_step(self, batch: Batch) -> dict:
-        """One update; returns the numbers to log, none at a step between two log lines."""
-        for optimizer, peak in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = peak * rate(self.step, self.steps, self.settings)
+    def __call__(self, batch: Batch) -> Callable[[], dict]:
+        """Adds the gradients of one batch; what is returned gives the numbers to log."""
         losses, each = [], []
         for part in micro_batches(batch, self.settings.micro_batch_tokens):
             tensors = to_tensors(part, self.settings.plan_weight, self.device, whole=batch)
@@ -153,7 +97,101 @@ class Trainer:
             loss.backward()
             losses.append(loss.detach())
             each.append(each_of_part[:len(part.targets)])
+
+        def numbers() -> dict:
+            of_each = torch.cat(each).float().cpu().numpy()
+            trace = of_each[~batch.in_plan]
+            return {"loss": float(sum(losses)), "plan_loss": float(of_each[batch.in_plan].mean()),
+                    "trace_loss": float(trace.mean()) if len(trace) else None}
+
+        return numbers
+
+
+class Trainer:
+    """Trains one model, in a folder of its own.
+
+    The folder gets ``metrics.jsonl`` (a line every few steps), ``checkpoint.safetensors`` (the
+    latest state), ``snapshots/`` (weights at some points of the run), at the end
+    ``model.safetensors`` (weights).
+
+    Args:
+        batches: what to learn from, a batch a step.
+        model, training: the settings.
+        seed: of the weights.
+        follows_from: what else the weights follow from (condition, corpus, …), as JSON holds
+            it; a checkpoint that says otherwise is refused.
+        folder: where the run lives.
+        title: of its progress bar.
+        device: ``cpu`` or ``cuda``.
+        compiled: overrides the setting of that name.
+        objective: makes the gradients of a batch; `Likelihood` if not given.
+    """
+
+    def __init__(self, batches: Sequence[Batch], model: ModelConfig, training: TrainingConfig, *,
+                 seed: int, follows_from: dict, folder: str | Path, title: str = "training",
+                 device: str = "cpu", compiled: bool | None = None,
+                 objective: Callable[[Transformer, TrainingConfig, bool], Callable] = Likelihood):
+        if batches.longest > model.context:
+            raise ValueError(f"context: got {model.context}, takes at least the {batches.longest} "
+                             "tokens that the longest training example feeds in")
+        self.batches, self.settings = batches, training
+        self.seed, self.folder, self.title = seed, Path(folder), title
+        self.follows_from = json.loads(json.dumps(
+            {"seed": seed, "model": model.shape(), "training": training.effective(),
+             **follows_from}))
+        self.model = Transformer(model, seed).to(torch.device(device))
+        self.optimizers = make_optimizers(self.model, training)
+        self.steps = len(batches)
+        self.step = self.tokens = self.response_tokens = 0
+        self.seconds = 0.0
+        self.compiled = training.compiled and can_compile() if compiled is None else compiled
+        self.objective = objective(self.model, training, self.compiled)
+        self._finite: tuple[int, float] | None = None  # the last loss logged: step, value
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = self.folder / "checkpoint.safetensors"
+        self.metrics = self.folder / "metrics.jsonl"
+
+    def run(self, stop_after: int | None = None) -> Transformer:
+        """Trains to the end, or for ``stop_after`` more steps, from the last checkpoint on.
+
+        Raises:
+            CheckpointError: the checkpoint there belongs to another training.
+            TrainingError: loss or gradient is no longer a finite number.
+        """
+        if self.step == 0:
+            self.metrics.touch()
+            if self.checkpoint.exists():
+                self.resume()
+            else:
+                self.metrics.write_text("")
+        last = self.steps if stop_after is None else min(self.steps, self.step + stop_after)
+        marks = self.snapshot_steps()
+        began = time.perf_counter() - self.seconds
+        with bar(self.steps, self.title, "step", done=self.step) as progress:
+            while self.step < last:
+                row = self._train_step(self.batches[self.step])
+                self.seconds = time.perf_counter() - began
+                progress.update()
+                if row:
+                    progress.set_postfix(plan_loss=f"{row['plan_loss']:.3f}", refresh=False)
+                    self._log(row)
+                if self.step in marks:
+                    self._snapshot()
+                if self.step % self.settings.checkpoint_every == 0 or self.step == last:
+                    self.save()
+        if self.step == self.steps:
+            write_checkpoint(self.folder / "model.safetensors", self._about(), self._weights())
+        return self.model
+
+    def _train_step(self, batch: Batch) -> dict:
+        """One update; returns the numbers to log, none at a step between two log lines."""
+        for optimizer, peak in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate(self.step, self.steps, self.settings)
+        numbers = self.objective(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        if not torch.isfinite(norm):  # as it is not either if the loss or a weight is not
+            raise TrainingError(self._broken(numbers()["loss"], float(norm)))
         for optimizer, _ in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -162,31 +200,44 @@ class Trainer:
         self.response_tokens += len(batch.targets)
         if self.step % self.settings.log_every and self.step not in (1, self.steps):
             return {}
-        each = torch.cat(each).float().cpu().numpy()
-        trace = each[~batch.in_plan]
-        return {"loss": float(sum(losses)), "plan_loss": float(each[batch.in_plan].mean()),
-                "trace_loss": float(trace.mean()) if len(trace) else None,
-                "gradient_norm": float(norm)}
+        row = numbers() | {"gradient_norm": float(norm)}
+        self._finite = self.step, row["loss"]
+        return row
 
-    def _validation_steps(self) -> set[int]:
-        points = self.settings.validations
-        return {round(self.steps * (i + 1) / points) for i in range(points)}
+    def _broken(self, loss: float, norm: float) -> str:
+        """Says which training went wrong, where, and what was last right."""
+        what = f"loss became {loss}" if not math.isfinite(loss) else f"gradient norm became {norm}"
+        before = "; no loss was logged before" if self._finite is None else (
+            f"; the last loss logged was {self._finite[1]:.4f} at step {self._finite[0]}")
+        return f"{self.title}: {what} at step {self.step + 1}{before}; takes lower learning rates"
+
+    def snapshot_steps(self) -> set[int]:
+        """The steps after which weights are kept; the last step is the model itself."""
+        points = self.settings.snapshots
+        return {round(self.steps * (i + 1) / points) for i in range(points)} - {0, self.steps}
+
+    def _snapshot(self) -> None:
+        folder = self.folder / "snapshots"
+        folder.mkdir(exist_ok=True)
+        write_checkpoint(folder / f"{self.step:08}.safetensors", self._about(), self._weights())
 
     def _log(self, row: dict) -> None:
-        place = {"step": self.step, "examples": self.step * self.settings.batch_size,
-                 "tokens": self.tokens, "response_tokens": self.response_tokens,
-                 "seconds": round(self.seconds, 2)}
         with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(place | row) + "\n")
+            file.write(json.dumps(self._counters() | row) + "\n")
+
+    def _counters(self) -> dict:
+        return {"step": self.step, "examples": self.step * self.settings.batch_size,
+                "tokens": self.tokens, "response_tokens": self.response_tokens,
+                "seconds": round(self.seconds, 2)}
 
     # ── checkpoints ──
 
     def _about(self) -> dict:
-        """What a checkpoint says of itself; the identity must agree with the run it goes on in."""
-        identity = {"condition": self.condition, "seed": self.seed,
-                    "model": asdict(self.model.config), "training": self.settings.model_dump(),
-                    "corpus": {"examples": len(self.corpus), **asdict(self.corpus.recipe)}}
-        return {"identity": identity, "counters": [self.step, self.tokens, self.response_tokens]}
+        """What a checkpoint says of itself."""
+        return {"follows_from": self.follows_from, "counters": self._counters(),
+                "context": self.model.config.context,
+                "circumstances": {"compiled": self.compiled, "threads": torch.get_num_threads(),
+                                  "torch": torch.__version__}}
 
     def save(self) -> None:
         """Writes weights, optimiser state and counters."""
@@ -195,7 +246,7 @@ class Trainer:
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{j}.{name}": torch.as_tensor(value)
                             for name, value in state.items()}
-        _write(self.checkpoint, self._about() | {"seconds": self.seconds}, tensors)
+        write_checkpoint(self.checkpoint, self._about(), tensors)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {f"model.{name}": value for name, value in self.model.state_dict().items()}
@@ -207,95 +258,24 @@ class Trainer:
             CheckpointError: it is unreadable, or belongs to a run with other settings.
         """
         about, tensors = read_checkpoint(self.checkpoint)
-        theirs, ours = about["identity"], json.loads(json.dumps(self._about()["identity"]))
-        theirs, ours = _flat(theirs), _flat(ours)
-        for name, value in ours.items():
-            if theirs.get(name) != value:
-                raise CheckpointError(f"checkpoint {self.checkpoint}: was written with {name} "
-                                      f"{theirs.get(name)}, this run has {value}; takes the same, "
-                                      "or another folder")
-        self.model.load_state_dict(_under("model.", tensors))
+        for name, theirs, ours in differences(about["follows_from"], self.follows_from):
+            raise CheckpointError(f"checkpoint {self.checkpoint}: was written with {name} "
+                                  f"{theirs}, this run has {ours}; takes the same, "
+                                  "or another folder")
+        self.model.load_state_dict(under("model.", tensors))
         for i, (optimizer, _) in enumerate(self.optimizers):
             state: dict[int, dict] = {}
-            for name, value in _under(f"optimizer.{i}.", tensors).items():
+            for name, value in under(f"optimizer.{i}.", tensors).items():
                 index, key = name.split(".", 1)
                 state.setdefault(int(index), {})[key] = value
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-        self.step, self.tokens, self.response_tokens = about["counters"]
-        self.seconds = about["seconds"]
+        for name in ("step", "tokens", "response_tokens", "seconds"):
+            setattr(self, name, about["counters"][name])
         # whole lines only: a crash or a full disk may have torn the last one
         lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
         with atomic(self.metrics, "w") as file:
             file.writelines(line + "\n" for line in lines
                             if json.loads(line)["step"] <= self.step)
-
-
-def read_checkpoint(path: str | Path) -> tuple[dict, dict[str, torch.Tensor]]:
-    """What a checkpoint says of itself (``identity``, ``counters``), and its tensors.
-
-    Raises:
-        CheckpointError: no file, or a truncated, changed or foreign one.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["training"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        expected = about["sha256"]
-        del about["sha256"]
-    except FileNotFoundError:
-        raise CheckpointError(f"checkpoint {path}: there is no such file") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {path}: unreadable or truncated ({error})") from None
-    if expected != _checksum(about, tensors):
-        raise CheckpointError(f"checkpoint {path}: its checksum does not match, its bytes have "
-                              "changed")
-    return about, tensors
-
-
-def _write(path: Path, about: dict, tensors: dict[str, torch.Tensor]) -> None:
-    """Writes a checkpoint, whole or not at all."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    about = json.loads(json.dumps(about))  # tuples as the lists they will be when read
-    about["sha256"] = _checksum(about, tensors)
-    with atomic(path) as temporary:  # one entry: safetensors puts several in any order
-        save_file(tensors, temporary, {"training": json.dumps(about)})
-
-
-def _checksum(about: dict, tensors: dict[str, torch.Tensor]) -> str:
-    return checksum(about, {f"{name} {value.dtype} {tuple(value.shape)}":
-                            value.reshape(-1).view(torch.uint8).numpy()
-                            for name, value in tensors.items()})
-
-
-def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cpu") -> Transformer:
-    """The model of a checkpoint.
-
-    Args:
-        corpus: what it is to be used on, checked to be of its scale.
-
-    Raises:
-        CheckpointError: as `read_checkpoint`, or the corpus has another grid size.
-    """
-    about, tensors = read_checkpoint(path)
-    trained_on = about["identity"]["corpus"]
-    if corpus is not None:
-        theirs, ours = ((r["rows"], r["cols"]) for r in (trained_on, asdict(corpus.recipe)))
-        if theirs != ours:
-            raise CheckpointError(f"corpus: got a {ours[0]}x{ours[1]} grid, checkpoint {path} "
-                                  f"takes {theirs[0]}x{theirs[1]}")
-    model = Transformer(ModelConfig(**about["identity"]["model"]))
-    model.load_state_dict(_under("model.", tensors))
-    return model.to(device)
-
-
-def _flat(identity: dict) -> dict:
-    """``{"model": {"width": 32}}`` as ``{"model width": 32}``."""
-    return {f"{name} {key}".strip(): value for name, part in identity.items()
-            for key, value in (part if isinstance(part, dict) else {"": part}).items()}
-
-
-def _under(prefix: str, tensors: dict) -> dict:
-    return {name[len(prefix):]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 # ── the pieces of a step ────────────────────────────────────────────────────────────────

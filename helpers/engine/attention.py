@@ -51,10 +51,19 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if q.is_cuda or t > 1024:
         return scaled_dot_product_attention(q, k, v, is_causal=True)
     # written out, short rows are faster on a CPU than through the fused kernel, whose
-    # backward pass is not vectorised for bfloat16
+    # backward pass is not vectorised for bfloat16; queries of the first half of a row see
+    # none of the second half's keys
+    half = t // 2
+    return torch.cat([_attend(q[:, :, :half], k[:, :, :half], v[:, :, :half]),
+                      _attend(q[:, :, half:], k, v)], 2)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention of the last S of T positions: [B, H, S, D], [B, H, T, D] → as q."""
     scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
-    place = torch.arange(t, dtype=torch.float32, device=q.device)  # int64 would vectorise worse
-    scores = torch.where(place[:, None] >= place, scores, float("-inf"))
+    place = torch.arange(k.shape[2], dtype=torch.float32, device=q.device)  # int64 is slower
+    query = place[k.shape[2] - q.shape[2]:, None]
+    scores = torch.where(query >= place, scores, float("-inf"))
     return scores.softmax(-1).to(v.dtype) @ v
 
 

@@ -5,6 +5,8 @@ of a section (model, training, decoding) it gives only the entries that differ. 
 a number written as text or a value out of range is an error in one line that names the place.
 """
 
+from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from helpers.corpus import CONDITIONS, Recipe
+from helpers.conditions import CONDITIONS
+from helpers.corpus import Recipe
 from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
@@ -29,6 +32,8 @@ from helpers.model import ModelConfig
 from helpers.training import TrainingConfig
 
 SCALES = PROJECT / "scales"
+SECTIONS = ("model", "training", "decoding")
+FAR = 10**9  # where validation mazes begin, behind any test set
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Generator = Literal[tuple(GENERATORS)]
@@ -113,11 +118,37 @@ class Scale(_Section):
                            **self.model.model_dump())
 
     def recipe(self, role: str, generator: str | None = None) -> Recipe:
-        """What to draw for ``train``, ``test`` (of a distribution) or ``validation``."""
+        """What to draw for ``train``, ``test`` (of a distribution) or ``validation``.
+
+        Validation mazes are test mazes further on. Only ``indexed`` sampling can begin far
+        behind any test set; the published stream is drawn on from where that ends.
+        """
         count = getattr(self, f"{role}_examples")
+        behind = FAR if self.sampling == "indexed" else self.test_examples
         return Recipe(generator or self.trained_on, self.rows, self.cols,
                       "train" if role == "train" else "test", self.data_seed, self.sampling, count,
-                      skip=self.test_examples if role == "validation" else 0)
+                      skip=behind if role == "validation" else 0)
+
+    def varied(self, variation: Iterable[tuple[str, object]]) -> "Scale":
+        """This scale with other values, by the names of its entries or those of a section.
+
+        On another grid answers get as many tokens more or fewer as it has cells.
+
+        Raises:
+            ScaleError: no such name, or a value that does not fit.
+        """
+        values = self.model_dump()
+        given = dict(variation)
+        for name, value in given.items():
+            place = next((part for part in (values, *(values[key] for key in SECTIONS))
+                          if name in part), None)
+            if place is None or name in SECTIONS or name == "name":
+                raise ScaleError(f"scale {self.name}: {name}: unknown name")
+            place[name] = value
+        if "max_new_tokens" not in given:
+            cells = values["rows"] * values["cols"] / (self.rows * self.cols)
+            values["decoding"]["max_new_tokens"] = ceil(cells * self.decoding.max_new_tokens)
+        return checked(values)
 
 
 def load_scale(name: str, folder: Path = SCALES) -> Scale:
@@ -129,10 +160,20 @@ def load_scale(name: str, folder: Path = SCALES) -> Scale:
     values = {"name": name}
     for given in reversed(sources(name, folder).values()):
         values = _replaced(values, given)
+    return checked(values)
+
+
+def checked(values: dict) -> Scale:
+    """The scale with these values.
+
+    Raises:
+        ScaleError: a value that does not fit, all of them named.
+    """
     try:
         return Scale.model_validate(values)
     except ValidationError as error:
-        raise ScaleError(f"scale {name}: {'; '.join(map(_fault, error.errors()))}") from None
+        raise ScaleError(f"scale {values['name']}: "
+                         f"{'; '.join(map(_fault, error.errors()))}") from None
 
 
 def sources(name: str, folder: Path = SCALES) -> dict[Path, dict]:

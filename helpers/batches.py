@@ -1,0 +1,83 @@
+"""Batches of training examples, and the order in which training sees them.
+
+Loss falls on the response alone, that is on what follows ``reasoning`` (or ``solution``
+where there is no trace): the walls of a prompt are noise nobody could predict.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers.conditions import Examples
+
+
+class Batch(NamedTuple):
+    """Examples one after the other, without padding; a position predicts the next token.
+
+    The last token of each example is only ever a target, so it is not among the inputs.
+    """
+
+    tokens: np.ndarray  # int64 [N], inputs
+    lengths: np.ndarray  # int64 [B], inputs of each example
+    learn: np.ndarray  # int64 [M], inputs after which a prediction counts
+    targets: np.ndarray  # int64 [M], the tokens to predict there
+    in_plan: np.ndarray  # bool [M], whether a target belongs to the plan rather than the trace
+
+
+def make_batch(examples: Examples, indices: np.ndarray) -> Batch:
+    """Lays examples (int [B]) end to end."""
+    tokens, lengths, learn, targets, in_plan, base = [], [], [], [], [], 0
+    for index in indices:
+        prompt, trace, plan = (part.piece(index) for part in (
+            examples.prompts, examples.traces, examples.plans))
+        example = np.concatenate([prompt, trace, plan]).astype(np.int64)
+        first = len(prompt)  # the opening word; it is given, so targets begin behind it
+        tokens.append(example[:-1])
+        lengths.append(len(example) - 1)
+        learn.append(np.arange(first, len(example) - 1) + base)
+        targets.append(example[first + 1:])
+        # `solution` itself counts as trace: writing it is the decision to stop reasoning
+        in_plan.append(np.arange(first + 1, len(example)) > len(prompt) + len(trace))
+        base += lengths[-1]
+    return Batch(*(np.concatenate(part) if np.ndim(part[0]) else np.array(part)
+                   for part in (tokens, lengths, learn, targets, in_plan)))
+
+
+class Batches:
+    """The batches of a training by step, in the same order for every condition.
+
+    Each epoch goes through all examples in an order of its own; what does not fill a batch
+    at its end is left for another epoch.
+
+    Args:
+        examples: what to learn from.
+        batch_size: examples a step.
+        epochs: how often each is seen.
+        seed: of the order.
+
+    Raises:
+        ValueError: there are fewer examples than a batch takes.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, epochs: int, seed: int):
+        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self.per_epoch = len(examples) // batch_size
+        if not self.per_epoch:
+            raise ValueError(f"batch_size: got {batch_size}, takes at most the {len(examples)} "
+                             "examples of the corpus")
+        self.steps = epochs * self.per_epoch
+        self.longest = int(examples.lengths().max()) - 1  # tokens fed in at most
+        self._order = lru_cache(maxsize=1)(
+            lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(examples)))
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def indices(self, step: int) -> np.ndarray:
+        """The examples of a step, int64 [batch_size]."""
+        epoch, place = divmod(step, self.per_epoch)
+        return self._order(epoch)[place * self.batch_size:(place + 1) * self.batch_size]
+
+    def __getitem__(self, step: int) -> Batch:
+        return make_batch(self.examples, self.indices(step))

@@ -1,0 +1,134 @@
+"""The conditions of the study: which trace a model learns to write between prompt and plan.
+
+A condition is a rule by which training examples are put together from a stored corpus, never
+another copy of the data. All conditions of a seed see the same mazes in the same order and
+start from the same weights; only the trace differs. To add one, write a function like those
+below and an entry in `CONDITIONS`: nothing else knows a condition by its name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus, CorpusError, Segments
+from helpers.engine.registry import Registry
+from helpers.generators import Parameter
+from helpers.language import REASONING, SOLUTION
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition: all there is to know about it stands in its entry of `CONDITIONS`.
+
+    Attributes:
+        traces: (corpus, seed, parameters by name) → the trace of each example, its opening
+            word ``reasoning`` included. Called once before training; what is random in it
+            follows from the seed, that of the training.
+        label: its name for people.
+        colour, marker, line: how figures show it (matplotlib's names).
+        has_trace: whether a model of this condition writes a trace before its plan.
+        parameters: of ``traces``, by name.
+    """
+
+    traces: Callable[..., Segments]
+    label: str
+    colour: str
+    marker: str
+    line: str
+    has_trace: bool = True
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+
+    @property
+    def opening(self) -> int:
+        """The word that ends the prompt and opens the response."""
+        return REASONING if self.has_trace else SOLUTION
+
+
+def no_trace(corpus: Corpus, seed: int) -> Segments:
+    """The plan follows the prompt."""
+    nowhere = np.zeros(len(corpus), np.int64)
+    return Segments(corpus.tokens, nowhere, nowhere)
+
+
+def own_trace(corpus: Corpus, seed: int) -> Segments:
+    """The example's own A* trace."""
+    return corpus.part(TRACE_PART)
+
+
+def borrowed_trace(corpus: Corpus, seed: int) -> Segments:
+    """The trace of another training example, the same one each time (`lenders`)."""
+    return corpus.part(TRACE_PART).of(lenders(corpus, seed))
+
+
+CONDITIONS: dict[str, Condition] = Registry({
+    "solution_only": Condition(no_trace, "solution_only", "#7a7a7a", "s", ":", has_trace=False),
+    "correct": Condition(own_trace, "correct", "#0072b2", "o", "-"),
+    "swapped": Condition(borrowed_trace, "swapped", "#d55e00", "^", "--"),
+})
+
+
+def lenders(corpus: Corpus, seed: int) -> np.ndarray:
+    """For each example another whose trace it is lent, ``int64 [n]``.
+
+    A random cyclic order of the examples, from the seeds of the data and of the training;
+    pairs that pose the very same problem are exchanged with others until none is left.
+
+    Raises:
+        CorpusError: the examples do not hold enough different problems.
+    """
+    rng = np.random.default_rng([corpus.recipe.seed, seed, 0x5A])
+    order = rng.permutation(len(corpus))
+    found = np.empty(len(corpus), np.int64)
+    found[order] = np.roll(order, 1)
+    _, problem = np.unique(corpus.problems, return_inverse=True)
+    for _ in range(100):
+        clashes = np.flatnonzero(problem[found] == problem)
+        if not len(clashes):
+            return found
+        for i, j in zip(clashes, rng.integers(len(corpus), size=len(clashes)), strict=True):
+            found[i], found[j] = found[j], found[i]
+    raise CorpusError(f"swapped: got {len(np.unique(problem))} different problems among "
+                      f"{len(corpus)} examples, takes enough to lend each another's trace")
+
+
+# ── examples ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples of one training, put together once: prompt, trace, plan of each."""
+
+    prompts: Segments
+    traces: Segments
+    plans: Segments
+
+    def __len__(self) -> int:
+        return len(self.prompts.begins)
+
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example, ``int64 [n]``."""
+        return self.prompts.lengths() + self.traces.lengths() + self.plans.lengths()
+
+
+def put_together(corpus: Corpus, condition: Condition, seed: int, **parameters) -> Examples:
+    """The examples of a corpus under a condition.
+
+    Raises:
+        CorpusError: the condition gave something else than a trace for each example.
+    """
+    traces = condition.traces(corpus, seed, **parameters)
+    lengths = traces.lengths()
+    if lengths.shape != (len(corpus),) or lengths.min() < 0 or (
+            condition.has_trace != bool(lengths.all())):
+        takes = "a trace for each example" if condition.has_trace else "no traces"
+        raise CorpusError(f"{condition.label}: got {np.count_nonzero(lengths)} traces for "
+                          f"{len(corpus)} examples, takes {takes}")
+    return Examples(corpus.part(PROMPT_PART), traces, corpus.part(PLAN_PART))
+
+
+def prompts(corpus: Corpus, condition: Condition) -> list[np.ndarray]:
+    """What a model of this condition is given for each example: prompt and opening word."""
+    part = corpus.part(PROMPT_PART)
+    opening = np.uint16(condition.opening)
+    return [np.append(part.piece(i), opening) for i in range(len(corpus))]

@@ -1,0 +1,182 @@
+"""What a study makes, and what each of it follows from.
+
+A product (corpus, model, learning curve, answers, tables) is files in the run's folder. Its
+fingerprint names the settings, the code and the other products that it follows from; the
+fingerprint under which it was made is kept in a record beside it. Whoever uses, prints or
+publishes a product compares the two (`Status`).
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from helpers.engine.files import atomic
+from helpers.study.fingerprint import code_of
+
+
+class StaleError(Exception):
+    """A product that does not follow from what stands there now; the message says why."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """Files that follow from settings, code and other products.
+
+    Attributes:
+        name: what people call it, such as ``model swapped_1``.
+        files: where it lies, in the run's folder.
+        settings: the numbers it follows from, as JSON holds them.
+        starts: the functions it is made with; what they reach counts.
+        inputs: the products it is made from.
+        costly: whether making it again takes more than moments.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    settings: dict
+    starts: tuple[Callable, ...]
+    inputs: tuple["Product", ...] = ()
+    costly: bool = True
+
+    @cached_property
+    def code(self) -> dict[str, str]:
+        return code_of(*self.starts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for products that follow from the same."""
+        about = [self.name, self.settings, self.code, [one.fingerprint for one in self.inputs]]
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a product in a run's folder stands to what would be made now."""
+
+    product: Product
+    state: str  # missing · current · stale · kept
+    why: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return self.state in ("current", "kept")
+
+
+class Store:
+    """The products in one run's folder.
+
+    Args:
+        folder: of the run.
+        keep: whether what was made with other settings or code is used as it is.
+    """
+
+    def __init__(self, folder: Path, keep: bool = False):
+        self.folder, self.keep = folder, keep
+
+    def path(self, product: Product) -> Path:
+        """Its first file."""
+        return self.folder / product.files[0]
+
+    def record(self, product: Product) -> dict | None:
+        """What was noted when it was made; None if it was not, or not to the end."""
+        try:
+            return json.loads(self._record(product).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def status(self, product: Product) -> Status:
+        """Whether it is there, unchanged, and follows from what stands there now."""
+        record = self.record(product)
+        if record is None:
+            return Status(product, "missing")
+        for name, noted in record["files"].items():
+            path = self.folder / name
+            if not path.exists():
+                return Status(product, "missing", f"{name} is not there")
+            if not self._unchanged(path, noted):
+                return Status(product, "missing", f"{name} has changed since it was made")
+        reasons = list(self._reasons(product, record))
+        if not reasons:
+            return Status(product, "current")
+        return Status(product, "kept" if self.keep else "stale", "; ".join(reasons))
+
+    def use(self, product: Product) -> Path:
+        """Its first file, to be read.
+
+        Raises:
+            StaleError: it is not there, or does not follow from what stands there now.
+        """
+        status = self.status(product)
+        if not status.usable:
+            raise StaleError(f"{product.name}: is {status.state}"
+                             + (f" ({status.why})" if status.why else ""))
+        return self.path(product)
+
+    @contextmanager
+    def making(self, product: Product, **about) -> Iterator[None]:
+        """Makes a product within this block; it counts as made once the block has ended.
+
+        Args:
+            about: what else to note of how it was made.
+        """
+        code = product.code  # before: what is made follows from the code as it was loaded
+        began = time.perf_counter()
+        yield
+        files = {}
+        for name in product.files:
+            stat = (self.folder / name).stat()
+            files[name] = {"sha256": _sha256(self.folder / name), "size": stat.st_size,
+                           "mtime_ns": stat.st_mtime_ns}
+        record = {"product": product.name, "fingerprint": product.fingerprint,
+                  "settings": product.settings, "code": code,
+                  "inputs": {one.name: one.fingerprint for one in product.inputs},
+                  "files": files, "seconds": round(time.perf_counter() - began, 1), **about}
+        path = self._record(product)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path, "w") as file:
+            json.dump(record, file, indent=1)
+
+    def _record(self, product: Product) -> Path:
+        return self.folder / "made" / f"{product.name.replace(' ', '_').replace('/', '_')}.json"
+
+    def _unchanged(self, path: Path, noted: dict) -> bool:
+        stat = path.stat()
+        if stat.st_size != noted["size"]:
+            return False
+        return stat.st_mtime_ns == noted["mtime_ns"] or _sha256(path) == noted["sha256"]
+
+    def _reasons(self, product: Product, record: dict) -> Iterator[str]:
+        """Why a product would come out different now, in words."""
+        if record["fingerprint"] == product.fingerprint:
+            return
+        yield from _changed("", record["settings"], product.settings)
+        theirs, ours = record["code"], product.code
+        changed = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        if changed:
+            names = [name.split(".", 1)[1] for name in changed]
+            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+            yield f"code changed: {', '.join(names[:2])}{more}"
+        theirs = record["inputs"]
+        for one in product.inputs:
+            if theirs.get(one.name) != one.fingerprint:
+                yield f"{one.name} " + ("is another" if one.name in theirs else "is new")
+
+
+def _changed(place: str, theirs: dict, ours: dict) -> Iterator[str]:
+    """The settings that differ, each with its value then and now."""
+    for name in dict.fromkeys([*theirs, *ours]):
+        a, b = theirs.get(name), ours.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _changed(f"{place}{name}.", a, b)
+        elif a != b:
+            yield f"{place}{name} was {a}, is {b}"
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
