@@ -1,18 +1,38 @@
-# The run graph: corpus → training → evaluation → analysis. Every step is one notebook,
-# executed headless; its executed copy stays in the run's folder (notebooks/).
-# Started by `python -m helpers study`, which sets the working directory to runs/<scale>.
+# The run graph of an experiment: corpora → trainings → evaluations → analysis → report. Every
+# step is one notebook, executed headless; its executed copy stays in the run's folder.
+# `make study` starts it; so does, from anywhere,
+#
+#     snakemake --snakefile …/Snakefile --cores 2 --config scale=smoke experiment=headline
+#
+# Whether a step is up to date follows from its products' fingerprints (helpers/study), not from
+# dates: a step that has nothing to do has its marker in jobs/, and only those are looked at here.
 import os
+import re
 from pathlib import Path
+from shlex import quote
 
 import torch
 
-from helpers.study.scale import load_scale, sources
+from helpers.experiments import EXPERIMENTS
+from helpers.study.graph import prepare
+from helpers.study.runs import KEEP, Run
+from helpers.study.scale import load_scale
 
 ROOT = Path(workflow.basedir)
-SCALE = load_scale(config["scale"])
-MODELS = [f"{condition}_{seed}" for seed in SCALE.seeds for condition in SCALE.conditions]
+NAME = str(config.get("experiment", "headline"))
+EXPERIMENT = EXPERIMENTS[NAME]
+if config.get("keep"):
+    os.environ[KEEP] = "1"
+RUN = Run(load_scale(str(config["scale"])), config.get("root", "runs"))
+MODELS = [model.name for model in EXPERIMENT.models(RUN.scale)]
+WITHOUT_TRACE = [model.name for model in EXPERIMENT.models(RUN.scale) if not model.has_trace]
 GPU = int(torch.cuda.is_available())
 
+
+workdir: str(RUN.folder)
+
+
+prepare(RUN, EXPERIMENT, again=bool(config.get("again")))
 Path("notebooks").mkdir(exist_ok=True)
 os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()),
                "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -21,44 +41,38 @@ os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()),
 def notebook(name, parameters=""):
     """The shell command that executes one notebook with the run's values."""
     copy = f"notebooks/{name}{'_{wildcards.model}' if parameters else ''}.ipynb"
-    return (f"OMP_NUM_THREADS={{threads}} papermill --no-progress-bar --cwd {ROOT}/notebooks "
-            f"{ROOT}/notebooks/{name}.ipynb {copy} -p scale {SCALE.name} "
-            f"-p root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
+    words = ["papermill", "--no-progress-bar", "--cwd", ROOT / "notebooks",
+             ROOT / "notebooks" / f"{name}.ipynb", copy,
+             "-r", "scale", RUN.scale.name, "-r", "experiment", NAME,
+             "-r", "root", RUN.folder.parent]
+    return (f"OMP_NUM_THREADS={{threads}} {' '.join(quote(str(word)) for word in words)} "
+            f"{parameters} > {{log:q}} 2>&1")
 
 
-MODEL = "-p condition {params.condition} -p seed {params.seed}"
-
-
-def split(model):
-    return model.rpartition("_")[::2]
+MODEL = "-r model {wildcards.model:q}"
 
 
 rule all:
     input:
-        "headline.csv", "report.html"
+        f"jobs/report_{EXPERIMENT.notebook}.done"
 
 
-rule corpus:
-    input:
-        list(sources(SCALE.name)), ROOT / "notebooks/04_corpus.ipynb"
+rule corpora:
     output:
-        "corpus.csv"
+        touch("jobs/corpora.done")
     log:
-        "logs/corpus.log"
+        "logs/corpora.log"
     shell:
         notebook("04_corpus")
 
 
 rule training:
     input:
-        "corpus.csv", ROOT / "notebooks/05_training.ipynb"
+        ancient("jobs/corpora.done")
     output:
-        "training/{model}/model.safetensors"
-    params:
-        condition=lambda wildcards: split(wildcards.model)[0],
-        seed=lambda wildcards: split(wildcards.model)[1],
+        touch("jobs/training_{model}.done")
     wildcard_constraints:
-        model="(?!solution_only).+"
+        model="|".join(map(re.escape, [name for name in MODELS if name not in WITHOUT_TRACE])) or "-"
     priority: 3
     resources:
         gpu=GPU
@@ -68,21 +82,18 @@ rule training:
         notebook("05_training", MODEL)
 
 
-# the shortest comes last: it then trains beside the evaluation of the others
+# the shortest come last: they then train beside the evaluation of the others
 use rule training as training_without_trace with:
     wildcard_constraints:
-        model="solution_only.+"
+        model="|".join(map(re.escape, WITHOUT_TRACE)) or "-"
     priority: 2
 
 
 rule evaluation:
     input:
-        "training/{model}/model.safetensors", ROOT / "notebooks/06_evaluation.ipynb"
+        ancient("jobs/training_{model}.done")
     output:
-        "evaluation/{model}/rows.csv"
-    params:
-        condition=lambda wildcards: split(wildcards.model)[0],
-        seed=lambda wildcards: split(wildcards.model)[1],
+        touch("jobs/evaluation_{model}.done")
     priority: 1
     resources:
         gpu=GPU
@@ -94,22 +105,22 @@ rule evaluation:
 
 rule analysis:
     input:
-        expand("evaluation/{model}/rows.csv", model=MODELS), ROOT / "notebooks/07_analysis.ipynb"
+        ancient(expand("jobs/evaluation_{model}.done", model=MODELS))
     output:
-        "headline.csv", "run.json"
+        touch(f"jobs/analysis_{EXPERIMENT.notebook}.done")
     log:
-        "logs/analysis.log"
+        f"logs/analysis_{EXPERIMENT.notebook}.log"
     shell:
-        notebook("07_analysis")
+        notebook(EXPERIMENT.notebook)
 
 
 rule report:
     input:
-        "headline.csv"
+        ancient(f"jobs/analysis_{EXPERIMENT.notebook}.done")
     output:
-        "report.html"
+        touch(f"jobs/report_{EXPERIMENT.notebook}.done")
     log:
-        "logs/report.log"
+        f"logs/report_{EXPERIMENT.notebook}.log"
     shell:
-        "jupyter nbconvert --to html --output-dir . --output report.html "
-        "notebooks/07_analysis.ipynb > {log} 2>&1"
+        f"python -m helpers report --scale {RUN.scale.name} --experiment {NAME} "
+        f"--root {quote(str(RUN.folder.parent))} > {{log:q}} 2>&1"

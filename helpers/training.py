@@ -235,9 +235,12 @@ class Trainer:
     def _about(self) -> dict:
         """What a checkpoint says of itself."""
         return {"follows_from": self.follows_from, "counters": self._counters(),
-                "context": self.model.config.context,
-                "circumstances": {"compiled": self.compiled, "threads": torch.get_num_threads(),
-                                  "torch": torch.__version__}}
+                "context": self.model.config.context, "circumstances": self.circumstances()}
+
+    def circumstances(self) -> dict:
+        """What changes how numbers are rounded, and no setting of the study."""
+        return {"compiled": self.compiled, "threads": torch.get_num_threads(),
+                "torch": torch.__version__}
 
     def save(self) -> None:
         """Writes weights, optimiser state and counters."""

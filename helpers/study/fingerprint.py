@@ -23,30 +23,38 @@ NO_EFFECT = tuple(f"{PACKAGE}.engine.{name}" for name in (
     "caches", "compiling", "files", "progress", "registry"))
 
 
+@functools.cache
 def code_of(*starts) -> dict[str, str]:
     """A short hash of each definition that the starts reach, by its full name, sorted.
 
     Args:
-        starts: functions (plain, compiled by Numba or wrapped), classes, constants' owners.
+        starts: functions (plain, compiled by Numba or wrapped) and classes.
     """
     found: dict[str, str] = {}
     waiting = list(starts)
     while waiting:
         thing = _inner(waiting.pop())
-        if not _is_ours(thing):
-            continue
-        name = f"{thing.__module__}.{thing.__qualname__}"
-        if name in found:
-            continue
-        tree = _tree(thing)
-        parts = [ast.unparse(tree)]
-        for label, value in _named(tree, vars(sys.modules[thing.__module__])):
-            if _is_constant(value):
-                parts.append(f"{label} = {_text(value)}")
-            else:
-                waiting.extend(_definitions(value))
-        found[name] = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        if _is_ours(thing) and _name(thing) not in found:
+            found[_name(thing)], reached = _read(thing)
+            waiting.extend(reached)
     return dict(sorted(found.items()))
+
+
+def _name(thing) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+@functools.cache
+def _read(thing) -> tuple[str, list]:
+    """The hash of one definition, with the constants it names; and the definitions it names."""
+    tree = _definitions_of(thing.__module__)[thing.__qualname__]
+    parts, reached = [ast.unparse(tree)], []
+    for label, value in _named(tree, vars(sys.modules[thing.__module__])):
+        if _is_constant(value):
+            parts.append(f"{label} = {_text(value)}")
+        else:
+            reached.extend(_definitions(value))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16], reached
 
 
 def _inner(thing):
@@ -67,11 +75,6 @@ def _is_ours(thing) -> bool:
     module = getattr(thing, "__module__", None) or ""
     return ((inspect.isfunction(thing) or inspect.isclass(thing))
             and (module.split(".")[0] == PACKAGE) and module not in NO_EFFECT)
-
-
-def _tree(thing) -> ast.AST:
-    """The definition without docstrings."""
-    return _definitions_of(thing.__module__)[thing.__qualname__]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""`make study`: runs the graph of a scale, shows how far it is, prints what came out."""
+"""`make study`: says what there is to do, runs it through Snakemake, shows how far it is."""
 
 import fcntl
 import math
@@ -10,43 +10,129 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import pandas as pd
-
+from helpers.engine.files import PROJECT, atomic
 from helpers.engine.progress import latest
-from helpers.evaluation import PUBLISHED as PUBLISHED_RATES
-from helpers.evaluation import percent_table
-from helpers.study.runs import PUBLISHED, Run
+from helpers.study.products import Product, Status
+from helpers.study.runs import KEEP, Run
 from helpers.study.runs import cores as available_cores
-from helpers.study.scale import PROJECT, Scale
+from helpers.study.specs import Experiment
 
 
 class StudyError(Exception):
     """A study that did not come to its end; the message says where to look."""
 
 
-def study(scale: Scale, cores: int | None = None) -> Run:
-    """Runs every step of a scale that is not done yet.
+# ── what there is to do ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one notebook makes when it is run once."""
+
+    name: str
+    products: tuple[Product, ...]
+
+    @property
+    def marker(self) -> str:
+        """The file that tells Snakemake that there is nothing left to do."""
+        return f"jobs/{self.name.replace(' ', '_')}.done"
+
+
+def jobs(run: Run, experiment: Experiment) -> list[Job]:
+    """What an experiment takes, in an order in which it can be done."""
+    found = [Job("corpora", tuple(run.corpora(experiment)))]
+    models = experiment.models(run.scale)
+    found += [Job(f"training {model.name}", (run.model(model), run.curve(model)))
+              for model in models]
+    evaluations = experiment.evaluations(run.scale)
+    for model in models:
+        asked = [run.answers(one) for one in evaluations if one.model == model]
+        found.append(Job(f"evaluation {model.name}", tuple(asked)))
+    return [*found, Job(f"analysis {experiment.notebook}", (run.tables(experiment),)),
+            Job(f"report {experiment.notebook}", (run.report(experiment),))]
+
+
+def prepare(run: Run, experiment: Experiment, again: bool = False) -> list[str]:
+    """Says of each job whether it is up to date, and lets Snakemake know.
 
     Args:
-        cores: how many steps of one thread may run side by side; all cores by default.
+        again: what is stale is to be made again.
+
+    Returns:
+        A line a job.
 
     Raises:
-        StudyError: a step failed, or the same study is running already.
+        StudyError: something that takes long is stale and nobody has said what to do.
     """
-    run = Run.of(scale, PROJECT / "runs")
+    lines, stale, unmade = [], [], set()
+    states = [(job, [run.store.status(one) for one in job.products])
+              for job in jobs(run, experiment)]
+    for job, found in states:
+        state, why = _state(found, unmade)
+        if state != "up to date" and not state.startswith("kept"):
+            unmade |= {one.product.name for one in found if not one.usable}
+        lines.append(f"  {job.name:<32} {state}{f': {why}' if why else ''}")
+        stale += [job.name for one in found if one.state == "stale" and one.product.costly]
+    if stale and not again:
+        raise StudyError("\n".join([
+            *lines, f"study {run.scale.name}: {len(set(stale))} of {len(lines)} steps were made with "
+            "other settings or code than stand there now; AGAIN=1 makes them again (what is there "
+            "stays until then), KEEP=1 goes on with them as they are and says so in the results"]))
+    for job, found in states:
+        marker = run.file(job.marker)
+        if all(one.usable for one in found):
+            marker.touch()
+        else:
+            marker.unlink(missing_ok=True)
+    return lines
+
+
+def _state(found: list[Status], unmade: set[str]) -> tuple[str, str]:
+    """What becomes of a job, and why."""
+    if all(one.usable for one in found):
+        kept = [one for one in found if one.state == "kept"]
+        return ("kept as it is", kept[0].why) if kept else ("up to date", "")
+    first = next(one for one in found if not one.usable)
+    if first.state == "stale":
+        return "will be made again", first.why
+    return "will be made", first.why
+
+
+# ── running it ──────────────────────────────────────────────────────────────────────────
+
+
+def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = None,
+          again: bool = False) -> None:
+    """Runs every step of an experiment that is not done yet.
+
+    Args:
+        name: of the experiment.
+        cores: how many steps of one thread may run side by side; all cores by default.
+        again: what was made with other settings or code is made again.
+
+    Raises:
+        StudyError: a step failed, is stale, or the same study is running already.
+    """
+    scale = run.scale
     threads = cores or available_cores()
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"),
                "--directory", str(run.folder), "--cores", str(threads), "--nolock",
-               "--rerun-incomplete", "--keep-going", "--resources", "gpu=1",
-               "--config", f"scale={scale.name}"]
+               "--rerun-incomplete", "--rerun-triggers", "mtime", "--keep-going",
+               "--resources", "gpu=1", "--config", f"scale={scale.name}", f"experiment={name}",
+               "again=1"]  # what is stale was dealt with here
     environment = os.environ | {
+        KEEP: "1" if run.store.keep else "0",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     with locked(run):
-        print(f"study {scale.name}: {len(scale.conditions) * len(scale.seeds)} models, "
-              f"{threads} cores, everything under {run.folder}", flush=True)
+        lines = prepare(run, experiment, again)
+        print(f"study {scale.name}, {name}: {threads} cores, everything under {run.folder}",
+              *lines, sep="\n", flush=True)
+        if all("will be" not in line for line in lines):
+            return
         progress, log = run.folder / "progress", run.file("logs/snakemake.log")
         shutil.rmtree(progress, ignore_errors=True)
         progress.mkdir()
@@ -60,7 +146,6 @@ def study(scale: Scale, cores: int | None = None) -> Run:
                                  "here") from None
     if process.returncode:
         raise StudyError(_failure(log))
-    return run
 
 
 @contextmanager
@@ -164,31 +249,29 @@ def _reason(log: Path) -> str:
     return (errors or lines)[-1]
 
 
-def summary(run: Run) -> str:
-    """The headline table beside the published numbers, and where the report lies."""
-    table = pd.read_csv(run.file("headline.csv"))
-    lines = [f"Plan validity, per cent [95 % interval], n = {table['n'].min()} mazes a cell",
-             percent_table(table).to_string(), ""]
-    if table["trace_valid"].notna().any():
-        lines += ["Trace validity, per cent [95 % interval], the same mazes",
-                  percent_table(table, "trace_valid").to_string(), ""]
-    lines.append("Published plan validity (30x30, trained on Wilson mazes), per cent")
-    published = pd.DataFrame(PUBLISHED_RATES).unstack(level=1).swaplevel(axis=1)
-    lines += [published.sort_index(axis=1).to_string(), "",
-              f"Report: {run.file('report.html')}", f"Tables: {run.folder}"]
-    return "\n".join(lines)
+def summary(run: Run, experiment: Experiment) -> str:
+    """What an experiment found, and where the report lies."""
+    kept = [f"kept, made with other settings or code: {one.product.name} ({one.why})"
+            for one in map(run.store.status, run.products(experiment)) if one.state == "kept"]
+    return "\n".join([*kept, *([""] if kept else []), experiment.summary(run), "",
+                      f"Report: {run.file(experiment.folder, 'report.html')}",
+                      f"Tables: {run.file(experiment.folder, 'run.json').parent}"])
 
 
-def publish(run: Run, target: Path) -> list[str]:
-    """Copies a finished run's summaries to ``target``; returns their names.
+def publish(run: Run, experiment: Experiment, target: Path) -> list[str]:
+    """Copies an experiment's tables and figures to ``target``; returns their names.
 
     Raises:
-        StudyError: the run has not come to its end.
+        StudyError: they are not complete, or do not follow from what stands there now.
     """
-    missing = [name for name in PUBLISHED if not (run.folder / name).exists()]
-    if missing:
-        raise StudyError(f"publish: {run.folder} lacks {', '.join(missing)}; run the study first")
+    for product in (*run.products(experiment), run.report(experiment)):
+        status = run.store.status(product)
+        if not status.usable:
+            raise StudyError(f"publish: {product.name} is {status.state}"
+                             f"{f' ({status.why})' if status.why else ''}; run the study first")
+    names = experiment.published
     target.mkdir(parents=True, exist_ok=True)
-    for name in PUBLISHED:
-        shutil.copyfile(run.folder / name, target / name)
-    return list(PUBLISHED)
+    for name in names:
+        with atomic(target / name, "wb") as file:
+            file.write(run.file(experiment.folder, name).read_bytes())
+    return names

@@ -50,8 +50,12 @@ class Product:
     @cached_property
     def fingerprint(self) -> str:
         """Equal for products that follow from the same."""
-        about = [self.name, self.settings, self.code, [one.fingerprint for one in self.inputs]]
-        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+        return self.made_from({one.name: one.fingerprint for one in self.inputs})
+
+    def made_from(self, inputs: dict[str, str]) -> str:
+        """The fingerprint it has if made from inputs with these fingerprints."""
+        about = json.dumps([self.name, self.settings, self.code, inputs], sort_keys=True)
+        return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -132,9 +136,11 @@ class Store:
             stat = (self.folder / name).stat()
             files[name] = {"sha256": _sha256(self.folder / name), "size": stat.st_size,
                            "mtime_ns": stat.st_mtime_ns}
-        record = {"product": product.name, "fingerprint": product.fingerprint,
-                  "settings": product.settings, "code": code,
-                  "inputs": {one.name: one.fingerprint for one in product.inputs},
+        # an input that is kept has another fingerprint than it would have now
+        inputs = {one.name: (self.record(one) or {}).get("fingerprint", one.fingerprint)
+                  for one in product.inputs}
+        record = {"product": product.name, "fingerprint": product.made_from(inputs),
+                  "settings": product.settings, "code": code, "inputs": inputs,
                   "files": files, "seconds": round(time.perf_counter() - began, 1), **about}
         path = self._record(product)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,54 +1,51 @@
-"""Where the files of a run lie, and what is recorded about it."""
+"""The folder of a run: which products a scale makes there, and what is recorded about it."""
 
+import hashlib
 import importlib.metadata
+import inspect
 import json
 import os
 import platform
+import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
+import psutil
 import torch
 
-from helpers.engine.files import atomic
+from helpers.batches import Batches
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import Corpus, build
+from helpers.engine.files import PROJECT
+from helpers.evaluation import curve_point, judge, respond, texts
+from helpers.generators import GENERATORS
+from helpers.show import charts, sentences
+from helpers.show.report import write_report
+from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
-from helpers.training import has_bfloat16
+from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
+from helpers.training import Trainer, has_bfloat16
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
-PUBLISHED = ("headline.csv", "comparisons.csv", "coupling.csv", "errors.csv", "corpus.csv",
-             "learning_curves.csv", "headline.svg", "learning_curves.svg", "run.json")
+KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
-@dataclass(frozen=True)
 class Run:
-    """The folder ``<root>/<scale>`` of one run."""
+    """The folder ``<root>/<scale>`` and the products that belong there.
 
-    folder: Path
+    Args:
+        scale: what is run.
+        root: the folder of all runs, as it is or in the project's folder.
+    """
 
-    @classmethod
-    def of(cls, scale: Scale, root: str | Path = "../runs") -> "Run":
-        folder = Path(root, scale.name).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder)
-
-    def corpus(self, name: str) -> Path:
-        """A corpus: ``train``, ``validation`` or ``test_<distribution>``."""
-        return self.file("corpus", f"{name}.safetensors")
-
-    def training(self, condition: str, seed: int) -> Path:
-        """The folder of one training run."""
-        return self.folder / "training" / f"{condition}_{seed}"
-
-    def model(self, condition: str, seed: int) -> Path:
-        """The trained weights."""
-        return self.training(condition, seed) / "model.safetensors"
-
-    def evaluation(self, condition: str, seed: int, name: str) -> Path:
-        """A file of one trained model's evaluation."""
-        return self.file("evaluation", f"{condition}_{seed}", name)
+    def __init__(self, scale: Scale, root: str | Path = "runs"):
+        self.scale = scale
+        self.folder = (PROJECT / root / scale.name).resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.store = Store(self.folder, keep=os.environ.get(KEEP) == "1")
 
     def file(self, *parts: str) -> Path:
         """A file of the run, such as ``headline.csv``; the folder it is in is made."""
@@ -56,57 +53,152 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Times a step; what fails is not recorded."""
-        began = time.perf_counter()
-        yield
-        self.record(name, time.perf_counter() - began)
+    # ── products ──
 
-    def record(self, name: str, seconds: float) -> None:
-        """Notes how long a step has taken."""
-        with atomic(self.file("steps", f"{name}.json"), "w") as file:
-            json.dump({"seconds": round(seconds, 1)}, file)
+    def scale_of(self, model: ModelSpec) -> Scale:
+        """The scale with a model's variation; parameters of its condition are no part of it."""
+        known = CONDITIONS[model.condition].parameters
+        return self.scale.varied((name, value) for name, value in model.variation
+                                 if name not in known)
 
-    def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds of each step that has ended."""
-        return {path.stem: json.loads(path.read_text())["seconds"]
-                for path in sorted((self.folder / "steps").glob("*.json"))}
+    def corpus(self, role: str, generator: str | None = None, scale: Scale | None = None
+               ) -> Product:
+        """A corpus: ``train``, ``validation`` or ``test``, of the training distribution or another.
 
-    def describe(self, scale: Scale) -> dict:
-        """What ``run.json`` says: scale, machine, versions, durations."""
-        return {"scale": scale.model_dump(), "machine": machine(), "packages": packages(),
-                "seconds": self.seconds()}
+        Args:
+            scale: the run's own if None.
+        """
+        recipe = (scale or self.scale).recipe(role, generator)
+        return Product(f"corpus {recipe.name}", (f"corpus/{recipe.name}.safetensors",),
+                       asdict(recipe), (build, GENERATORS[recipe.generator].kernel))
+
+    def model(self, spec: ModelSpec) -> Product:
+        """The trained weights of a model."""
+        scale, condition = self.scale_of(spec), CONDITIONS[spec.condition]
+        settings = {"condition": spec.condition, "seed": spec.seed,
+                    "parameters": self.parameters(spec), "model": scale.transformer().shape(),
+                    "training": scale.training.effective()}
+        return Product(f"model {spec.name}",
+                       (f"models/{spec.name}/model.safetensors",
+                        f"models/{spec.name}/metrics.jsonl"),
+                       settings, (Trainer, Batches, put_together, condition.traces),
+                       (self.corpus("train", scale=scale),))
+
+    def curve(self, spec: ModelSpec) -> Product:
+        """What a model could do at points of its training, on the validation mazes."""
+        scale = self.scale_of(spec)
+        return Product(f"curve {spec.name}", (f"models/{spec.name}/curve.csv",),
+                       {"max_new_tokens": scale.decoding.max_new_tokens},
+                       (respond, judge, curve_point),
+                       (self.model(spec), self.corpus("validation", scale=scale)))
+
+    def answers(self, spec: EvaluationSpec) -> Product:
+        """A model's answers to the test mazes of a distribution, judged."""
+        scale = self.scale_of(spec.model)
+        folder, _, name = f"evaluation/{spec.name}".rpartition("/")
+        return Product(f"answers {spec.name}",
+                       (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
+                       {"max_new_tokens": scale.decoding.max_new_tokens, **dict(spec.answering)},
+                       (respond, judge, texts),
+                       (self.model(spec.model), self.corpus("test", spec.distribution, scale)))
+
+    def tables(self, experiment: Experiment) -> Product:
+        """The tables of an experiment."""
+        evaluations = experiment.evaluations(self.scale)
+        curves = [self.curve(model) for model in experiment.models(self.scale)]
+        names = ("run.json", *(f"{name}.csv" for name in (*experiment.tables, "corpus")))
+        return Product(f"tables {experiment.notebook}",
+                       tuple(str(Path(experiment.folder, name)) for name in names),
+                       {"evaluations": [one.name for one in evaluations]}, (experiment.analyse,),
+                       (*map(self.answers, evaluations), *curves), costly=False)
+
+    def report(self, experiment: Experiment) -> Product:
+        """The figures of an experiment, and its notebook as a page."""
+        names = ("report.html", *(f"{name}.svg" for name in experiment.figures))
+        source = (PROJECT / "notebooks" / f"{experiment.notebook}.ipynb").read_text("utf-8")
+        cells = ["".join(cell["source"]) for cell in json.loads(source)["cells"]]
+        return Product(f"report {experiment.notebook}",
+                       tuple(str(Path(experiment.folder, name)) for name in names),
+                       {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
+                       (write_report, *functions_of(charts), *functions_of(sentences)), (self.tables(experiment),), costly=False)
+
+    def corpora(self, experiment: Experiment) -> list[Product]:
+        """The data sets of an experiment, training sets first."""
+        found = [one for one in self.products(experiment) if one.starts[0] is build]
+        return sorted(found, key=lambda one: one.settings["split"] != "train")
+
+    def products(self, experiment: Experiment) -> list[Product]:
+        """All that an experiment needs, each once, what is needed first first."""
+        found: dict[str, Product] = {}
+
+        def add(product: Product) -> None:
+            for one in product.inputs:
+                add(one)
+            found.setdefault(product.name, product)
+
+        add(self.tables(experiment))
+        return list(found.values())
+
+    def parameters(self, spec: ModelSpec) -> dict:
+        """The parameters of a model's condition: as its variation has them, else their defaults."""
+        given = dict(spec.variation)
+        return {name: given.get(name, parameter.default)
+                for name, parameter in CONDITIONS[spec.condition].parameters.items()}
+
+    def load(self, product: Product) -> Corpus:
+        """Reads a corpus, checked to be what the present settings make."""
+        return Corpus.load(self.store.use(product))
+
+
+def functions_of(module: ModuleType) -> list:
+    """The functions that a module holds itself."""
+    return [one for one in vars(module).values()
+            if inspect.isfunction(one) and one.__module__ == module.__name__]
+
+
+# ── what is recorded ────────────────────────────────────────────────────────────────────
+
+
+def circumstances() -> dict:
+    """When, on what machine and with which state of the code something is made."""
+    return {"date": time.strftime("%Y-%m-%d"), **revision(), "machine": machine(),
+            "packages": packages()}
+
+
+def revision() -> dict:
+    """The commit of this checkout, and whether files differ from it; None where git knows none."""
+
+    def git(*words: str) -> str | None:
+        try:
+            found = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True,
+                                   text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return found.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
 def machine() -> dict:
     """Processor, cores, memory and accelerator of this machine."""
-    names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo")
-             if line.startswith("model name")]
-    memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo")
-                   if line.startswith("MemTotal")), 0)
-    return {"system": f"{platform.system()} {platform.machine()}",
-            "processor": names[0] if names else platform.processor(),
-            "cores": cores(), "memory_gib": round(memory / 2**20, 1),
+    return {"system": f"{platform.system()} {platform.machine()}", "processor": _processor(),
+            "cores": cores(), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
             "bfloat16": has_bfloat16(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
 
 
+def _processor() -> str:
+    return torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
+
+
 def cores() -> int:
     """How many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else (
+        os.cpu_count() or 1)
 
 
 def packages() -> dict[str, str]:
     """Versions of the packages the numbers depend on."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []

@@ -1,11 +1,15 @@
-"""What a study is made of, by name: models, and what they are asked.
+"""What a study is made of, by name: models, what they are asked, and why.
 
 A model follows from a scale and a `ModelSpec`; its name is that of its folder, so whoever needs
 a model names its spec, and what several experiments need is trained once.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from helpers.conditions import CONDITIONS
+from helpers.study.scale import SECTIONS, Scale
 
 Value = bool | int | float | str
 
@@ -28,7 +32,16 @@ class ModelSpec:
     @property
     def kind(self) -> str:
         """The name without the seed: what models that differ in nothing else share."""
-        return self.condition + "".join(f"+{name}={value}" for name, value in self.variation)
+        return "+".join([self.condition, *filter(None, [self.variation_text])])
+
+    @property
+    def has_trace(self) -> bool:
+        return CONDITIONS[self.condition].has_trace
+
+    @property
+    def variation_text(self) -> str:
+        """``plan_weight=4.0``, empty where nothing differs from the scale."""
+        return "+".join(f"{name}={value}" for name, value in self.variation)
 
     @property
     def name(self) -> str:
@@ -73,3 +86,61 @@ class EvaluationSpec:
     def name(self) -> str:
         done = "".join(f"+{name}={value}" for name, value in self.answering)
         return f"{self.model.name}{done}/{self.distribution}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question; all there is to know about it stands in its entry of `EXPERIMENTS`.
+
+    Attributes:
+        question: in a sentence.
+        notebook: the one that answers it, by its name in ``notebooks/`` without ``.ipynb``.
+        evaluations: which models are asked what, at a scale.
+        analyse: (run, evaluations) → its tables by name, each written as CSV.
+        summary: run → what it found, for a terminal.
+        tables: the names of the tables.
+        figures: the names of the figures that its notebook draws.
+        folder: where all that lies, in the folder of a run and in ``results/<scale>/``.
+    """
+
+    question: str
+    notebook: str
+    evaluations: Callable[[Scale], list[EvaluationSpec]]
+    analyse: Callable
+    summary: Callable
+    tables: tuple[str, ...]
+    figures: tuple[str, ...]
+    folder: str
+
+    def models(self, scale: Scale) -> list[ModelSpec]:
+        """The models it needs, each once, those that take longest first."""
+        models = dict.fromkeys(one.model for one in self.evaluations(scale))
+        return sorted(models, key=lambda model: not model.has_trace)
+
+    @property
+    def published(self) -> list[str]:
+        """The files that say what was found."""
+        return [*(f"{name}.csv" for name in (*self.tables, "corpus")),
+                *(f"{name}.svg" for name in self.figures), "run.json"]
+
+
+def every(scale: Scale, *variations: tuple[tuple[str, Value], ...],
+          distributions: tuple[str, ...] | None = None) -> list[EvaluationSpec]:
+    """Each condition and seed of a scale under each variation, asked each distribution.
+
+    Args:
+        variations: ``()`` is none; entries in which a scale agrees are left out.
+        distributions: those of the scale if None.
+    """
+    return [EvaluationSpec(ModelSpec(condition, seed, _differing(scale, variation)), distribution)
+            for variation in variations or ((),) for seed in scale.seeds
+            for condition in scale.conditions
+            for distribution in distributions or scale.distributions]
+
+
+def _differing(scale: Scale, variation: tuple[tuple[str, Value], ...]):
+    """The entries of a variation that are not the scale's own, by name."""
+    known = scale.model_dump()
+    own = {**known, **{name: value for part in SECTIONS for name, value in known[part].items()}}
+    return tuple((name, value) for name, value in sorted(variation)
+                 if name not in own or own[name] != value)

@@ -1,23 +1,34 @@
-"""The steps of a study, one function each; the notebooks call them, Snakemake runs those."""
+"""The steps of a study, one function each; the notebooks call them, Snakemake runs those.
+
+A step makes what is missing or stale and leaves alone what is current: called twice, it does
+nothing the second time.
+"""
 
 import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from helpers import evaluation
-from helpers.corpus import Corpus, build, count_problems, overlap
-from helpers.engine.files import atomic
+from helpers.batches import Batches
+from helpers.checkpoints import load_model, read_checkpoint
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import Corpus, Recipe, build, count_possible, overlap
+from helpers.engine.files import PROJECT, atomic
 from helpers.engine.progress import bar
-from helpers.study.runs import Run
-from helpers.study.scale import PROJECT, Scale
-from helpers.training import Trainer, load_model
-
-TABLES = ("headline", "comparisons", "coupling", "errors", "learning_curves")
+from helpers.show.report import write_report
+from helpers.study.products import Product, StaleError
+from helpers.study.runs import Run, circumstances
+from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
+from helpers.training import Trainer
 
 
 def device() -> str:
@@ -25,148 +36,276 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def make_corpora(scale: Scale, run: Run) -> pd.DataFrame:
-    """Builds and saves the training, validation and test sets.
+# ── corpora ─────────────────────────────────────────────────────────────────────────────
 
-    With ``indexed`` sampling no problem of the training set occurs in any other. The
-    validation set is what is drawn behind the test set of its distribution.
+
+def make_corpora(run: Run, experiment: Experiment) -> pd.DataFrame:
+    """Builds and saves the training, validation and test sets that an experiment needs.
 
     Returns:
-        A row a corpus: sizes, how many drawn problems were left out because they occur in
-        training, how many remain that do, mean tokens of each segment, and the share of all
-        problems of its kind that training covers (empty where their number is not known).
-        Written to ``corpus.csv`` too.
+        `corpus_table` of all of them.
     """
-    roles = [("train", "train", scale.trained_on),
-             *((f"test_{name}", "test", name) for name in scale.distributions),
-             ("validation", "validation", scale.trained_on)]
-    made: dict[str, Corpus] = {}
+    todo = [one for one in run.corpora(experiment) if not run.store.status(one).usable]
+    total = sum(_drawn(one.settings) for one in todo)
+    with bar(total, "corpora", "maze") as progress:
+        for product in todo:
+            with _making(run, product):
+                build(_recipe(product), progress=progress.update).save(run.file(*product.files))
+    return corpus_table([run.load(product) for product in run.corpora(experiment)])
+
+
+def _recipe(product: Product) -> Recipe:
+    settings = dict(product.settings)
+    return Recipe(**settings | {"params": tuple(settings["params"])})
+
+
+def _drawn(settings: dict) -> int:
+    return settings["count"] + (settings["skip"] if settings["sampling"] == "paper" else 0)
+
+
+def corpus_table(corpora: list[Corpus]) -> pd.DataFrame:
+    """How corpora stand to what was trained on.
+
+    Returns:
+        A row a corpus, training sets first: how many examples, different problems and different
+        grids; problems a grid; how many of its problems and of its grids occur in the training
+        set of its size; mean tokens of each part; and the share of all grids and problems of its
+        kind that the training set covers (empty where their number is not known).
+    """
     rows = []
-    recipes = [scale.recipe(role, generator) for _, role, generator in roles]
-    total = sum(recipe.skip + recipe.count for recipe in recipes)
-    with run.step("corpus"), bar(total, "corpora", "maze") as progress:
-        for (name, role, generator), recipe in zip(roles, recipes, strict=True):
-            corpus = build(recipe, disjoint_from=(made["train"],) if made else (),
-                           progress=progress.update)
-            corpus.save(run.corpus(name))
-            made[name] = corpus
-            distinct = len(np.unique(made["train"].problems))
-            possible = count_problems(generator, scale.rows, scale.cols)
-            known = generator == scale.trained_on and np.isfinite(possible)
-            rows.append([name, generator, len(corpus), len(np.unique(corpus.problems)),
-                         corpus.removed, overlap(corpus, made["train"]) if role != "train" else 0,
-                         *corpus.lengths().mean(0).round(1),
-                         distinct / possible if known else np.nan])
-        table = pd.DataFrame(rows, columns=[
-            "corpus", "generator", "n", "distinct_problems", "removed", "also_in_training",
-            "prompt_tokens", "trace_tokens", "plan_tokens", "share_of_problems_trained_on"])
-        with atomic(run.file("corpus.csv"), "w") as file:
-            table.to_csv(file, index=False)
-    return table
+    trainings = {(c.recipe.rows, c.recipe.cols): c for c in corpora if c.recipe.split == "train"}
+    for corpus in sorted(corpora, key=lambda one: one.recipe.split != "train"):
+        recipe = corpus.recipe
+        training = trainings[recipe.rows, recipe.cols]
+        seen = overlap(corpus, training)
+        trained = overlap(training, training)
+        known = recipe.generator == training.recipe.generator
+        possible = count_possible(recipe.generator, recipe.rows, recipe.cols)
+        rows.append({
+            "corpus": recipe.name, "generator": recipe.generator, "n": len(corpus),
+            "distinct_problems": seen.distinct_problems, "distinct_grids": seen.distinct_grids,
+            "problems_per_grid": round(len(corpus) / seen.distinct_grids, 2),
+            "most_problems_per_grid": seen.most_problems_per_grid,
+            "also_in_training": seen.also_in_training,
+            "grids_also_in_training": seen.grids_also_in_training,
+            **dict(zip(("prompt_tokens", "trace_tokens", "plan_tokens"),
+                       corpus.lengths().mean(0).round(1), strict=True)),
+            "share_of_grids_trained_on":
+                trained.distinct_grids / possible.grids if known else float("nan"),
+            "share_of_problems_trained_on":
+                trained.distinct_problems / possible.problems if known else float("nan")})
+    return pd.DataFrame(rows)
 
 
-def trainer(scale: Scale, run: Run, condition: str, seed: int) -> Trainer:
-    """The training of one condition and seed, validated on held-out mazes as it goes."""
-    validation = Corpus.load(run.corpus("validation"))
-
-    def validate(model) -> dict:
-        return evaluation.plan_validity(model, validation, condition,
-                                        scale.decoding.max_new_tokens,
-                                        scale.decoding.batch_size)
-
-    return Trainer(Corpus.load(run.corpus("train")), condition, scale.transformer(),
-                   scale.training, seed=seed, folder=run.training(condition, seed),
-                   validate=validate, device=device())
+# ── models ──────────────────────────────────────────────────────────────────────────────
 
 
-def train(scale: Scale, run: Run, condition: str, seed: int) -> pd.DataFrame:
+def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
+    """The training of one model, in a folder."""
+    scale = run.scale_of(spec)
+    corpus = run.load(run.corpus("train", scale=scale))
+    parameters = run.parameters(spec)
+    examples = put_together(corpus, CONDITIONS[spec.condition], spec.seed, **parameters)
+    batches = Batches(examples, scale.training.batch_size, scale.training.epochs, spec.seed)
+    about = {"condition": spec.condition, "parameters": parameters,
+             "corpus": {**corpus.recipe.__dict__, "sha256": corpus.sha256}}
+    return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
+                   follows_from=about, title=f"training {spec.name}", device=device())
+
+
+def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
     """Trains to the end, from the last checkpoint on where there is one.
+
+    A model that is there stays until another is complete: trainings work in a folder of their
+    own, named after what the model follows from.
 
     Returns:
         The lines of ``metrics.jsonl``.
+
+    Raises:
+        StaleError: another process trains the same model.
     """
-    training = trainer(scale, run, condition, seed)
-    training.run()
-    run.record(f"training_{condition}_{seed}", training.seconds)  # those before a kill included
-    return pd.DataFrame(metrics(run, condition, seed))
+    product = run.model(spec)
+    final = run.file(*product.files).parent.parent / spec.name
+    if run.store.status(product).usable:
+        return metrics(run, spec)
+    work = final / f"work-{product.fingerprint}"
+    work.mkdir(parents=True, exist_ok=True)
+    with _alone(final / "lock", f"training {spec.name}"):
+        training = trainer(run, spec, work)
+        training.run()
+        with _making(run, product, training_seconds=round(training.seconds, 1),
+                     **training.circumstances()):
+            shutil.rmtree(final / "snapshots", ignore_errors=True)
+            for name in ("snapshots", "metrics.jsonl", "model.safetensors",
+                         "checkpoint.safetensors"):
+                if (work / name).exists():
+                    os.replace(work / name, final / name)
+        for other in final.glob("work-*"):
+            shutil.rmtree(other)
+    return metrics(run, spec)
 
 
-def metrics(run: Run, condition: str, seed: int) -> list[dict]:
-    """What a training logged, a dict a line."""
-    lines = (run.training(condition, seed) / "metrics.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in lines.splitlines()]
+def metrics(run: Run, spec: ModelSpec) -> pd.DataFrame:
+    """What a training logged, a row a line."""
+    path = run.store.use(run.model(spec)).with_name("metrics.jsonl")
+    return pd.DataFrame(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
 
 
-def evaluate(scale: Scale, run: Run, condition: str, seed: int) -> pd.DataFrame:
-    """Lets a trained model answer every test maze and judges the answers.
+def follow(run: Run, spec: ModelSpec) -> pd.DataFrame:
+    """The learning curve: what the model could do at points of its training.
 
-    Writes ``rows.csv`` (a row a response) and the responses of each distribution as
-    JSONL, which ``python -m helpers validate`` reads.
+    Returns:
+        A row a snapshot, see `evaluation.curve_point`.
     """
-    tables = []
-    with run.step(f"evaluation_{condition}_{seed}"):
-        corpora = {name: Corpus.load(run.corpus(f"test_{name}")) for name in scale.distributions}
-        model = load_model(run.model(condition, seed), next(iter(corpora.values())), device())
-        for distribution, corpus in corpora.items():
-            responses = evaluation.respond(
-                model, corpus, condition, max_new_tokens=scale.decoding.max_new_tokens,
-                batch_size=scale.decoding.batch_size,
-                title=f"evaluation {condition} {seed} {distribution}")
-            rows = evaluation.judge(corpus, condition, responses)
-            tables.append(rows.assign(condition=condition, seed=seed, distribution=distribution))
-            path = run.evaluation(condition, seed, f"responses_{distribution}.jsonl")
-            with atomic(path, "w") as file:
-                for text in evaluation.texts(corpus, condition, responses):
+    product = run.curve(spec)
+    path = run.file(*product.files)
+    if not run.store.status(product).usable:
+        scale = run.scale_of(spec)
+        model = run.store.use(run.model(spec))
+        corpus = run.load(run.corpus("validation", scale=scale))
+        points = [*sorted(model.with_name("snapshots").glob("*.safetensors")), model]
+        with _making(run, product), bar(len(points), f"curve {spec.name}", "point") as progress:
+            rows = []
+            for point in points:
+                judged = _judged(run, spec, corpus, point, {})[0]
+                rows.append(evaluation.curve_point(judged, read_checkpoint(point)[0]["counters"]))
+                progress.update()
+            _write_csv(pd.DataFrame(rows), path)
+    return pd.read_csv(path)
+
+
+# ── answers ─────────────────────────────────────────────────────────────────────────────
+
+
+def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
+    """Lets trained models answer test mazes and judges the answers.
+
+    Writes for each a CSV (a row a response) and the responses as JSONL, which
+    ``python -m helpers validate`` reads.
+
+    Returns:
+        All rows, one below the other.
+    """
+    specs = list(specs)
+    for spec in specs:
+        product = run.answers(spec)
+        if run.store.status(product).usable:
+            continue
+        corpus = run.load(run.corpus("test", spec.distribution, run.scale_of(spec.model)))
+        path = run.store.use(run.model(spec.model))
+        with _making(run, product):
+            rows, responses = _judged(run, spec.model, corpus, path, dict(spec.answering),
+                                      title=f"answers {spec.name.replace('/', ' ')}")
+            rows_file, responses_file = (run.file(name) for name in product.files)
+            _write_csv(rows, rows_file)
+            with atomic(responses_file, "w") as file:
+                for text in evaluation.texts(corpus, spec.model.condition, responses):
                     file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
-        rows = pd.concat(tables, ignore_index=True)
-        rows = rows[[*evaluation.CELL, *rows.columns.drop(evaluation.CELL)]]
-        with atomic(run.evaluation(condition, seed, "rows.csv"), "w") as file:
-            rows.to_csv(file, index=False)
-    return rows
+    return all_rows(run, specs)
 
 
-def all_rows(scale: Scale, run: Run) -> pd.DataFrame:
-    """The judged responses of every trained model of a run."""
-    parts = [pd.read_csv(run.evaluation(condition, seed, "rows.csv"),
-                         dtype=dict.fromkeys(("trace_valid", "trace_strict", "trace_exact"),
-                                             "boolean"))
-             for condition in scale.conditions for seed in scale.seeds]
+def _judged(run: Run, spec: ModelSpec, corpus: Corpus, path: Path, answering: dict,
+            title: str | None = None):
+    """A model's answers to a corpus: rows of verdicts, and the answers."""
+    scale = run.scale_of(spec)
+    model = load_model(path, corpus, device(), scale.transformer().context)
+    responses = evaluation.respond(model, corpus, spec.condition, title=title,
+                                   max_new_tokens=scale.decoding.max_new_tokens,
+                                   batch_size=scale.decoding.batch_size, **answering)
+    return evaluation.judge(corpus, spec.condition, responses), responses
+
+
+def all_rows(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
+    """The judged responses, with the model, its variation and the distribution in front."""
+    parts = []
+    for spec in specs:
+        part = pd.read_csv(run.store.use(run.answers(spec)),
+                           dtype=dict.fromkeys(evaluation.TRACE_LEVELS, "boolean"))
+        model = spec.model
+        for place, (name, value) in enumerate((
+                ("condition", model.condition), ("seed", model.seed),
+                ("distribution", spec.distribution), ("variation", model.variation_text))):
+            part.insert(place, name, value)
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def analyse(scale: Scale, run: Run) -> dict[str, pd.DataFrame]:
-    """Makes the tables of a run from its rows and metrics and writes each as CSV."""
-    rows = all_rows(scale, run)
-    curves = evaluation.learning_curves({(condition, seed): metrics(run, condition, seed)
-                                         for condition in scale.conditions
-                                         for seed in scale.seeds})
-    made = (evaluation.headline(rows), evaluation.comparisons(rows), evaluation.coupling(rows),
-            evaluation.errors(rows), curves)
-    tables = dict(zip(TABLES, made, strict=True))
-    for name, table in tables.items():
-        with atomic(run.file(f"{name}.csv"), "w") as file:
-            table.to_csv(file, index=False)
-    with atomic(run.file("run.json"), "w") as file:
-        json.dump(run.describe(scale), file, indent=1)
-    return tables
+def all_curves(run: Run, models: Iterable[ModelSpec]) -> pd.DataFrame:
+    """The learning curves of models, with condition, seed and variation in front."""
+    parts = []
+    for model in models:
+        part = pd.read_csv(run.store.use(run.curve(model)))
+        for place, (name, value) in enumerate((
+                ("condition", model.condition), ("seed", model.seed),
+                ("variation", model.variation_text))):
+            part.insert(place, name, value)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
-def tables(scale: Scale, root: str) -> tuple[dict[str, pd.DataFrame], Path]:
+# ── tables ──────────────────────────────────────────────────────────────────────────────
+
+
+def analyse(run: Run, experiment: Experiment) -> dict[str, pd.DataFrame]:
+    """Makes the tables of an experiment and writes each as CSV, and ``run.json``."""
+    made = experiment.analyse(run, experiment.evaluations(run.scale))
+    made["corpus"] = corpus_table([run.load(product) for product in run.corpora(experiment)])
+    with _making(run, run.tables(experiment)):
+        for name, table in made.items():
+            _write_csv(table, run.file(experiment.folder, f"{name}.csv"))
+        with atomic(run.file(experiment.folder, "run.json"), "w") as file:
+            json.dump(describe(run, experiment), file, indent=1)
+    return made
+
+
+def describe(run: Run, experiment: Experiment) -> dict:
+    """What ``run.json`` says: scale, products with their fingerprints and seconds, machine."""
+    about = {"experiment": experiment.notebook, "scale": run.scale.model_dump(), **circumstances()}
+    products, kept, seconds = {}, {}, {}
+    for product in run.products(experiment)[:-1]:  # the last are these tables
+        record, status = run.store.record(product), run.store.status(product)
+        products[product.name] = record["fingerprint"]
+        seconds[product.name] = record.get("training_seconds", record["seconds"])
+        if status.state == "kept":
+            kept[product.name] = status.why
+    return about | {"seconds": seconds, "products": products, "kept": kept}
+
+
+def tables(scale, experiment: Experiment, root: str) -> tuple[dict[str, pd.DataFrame], Path]:
     """The tables of a run, made anew from ``root``, or as published where that is empty.
 
     Returns:
         The tables by name, and the folder they are from.
+
+    Raises:
+        StaleError: nothing is published of this experiment at this scale.
     """
     if root:
-        run = Run.of(scale, root)
-        return analyse(scale, run), run.folder
-    folder = PROJECT / "results" / scale.name
-    return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}, folder
+        run = Run(scale, root)
+        return analyse(run, experiment), run.file(experiment.folder, "run.json").parent
+    folder = PROJECT / "results" / scale.name / experiment.folder
+    names = sorted(path.stem for path in folder.glob("*.csv"))
+    if not names:
+        raise StaleError(f"results/{scale.name}/{experiment.folder}: nothing is published there; "
+                         "run the study and set root = \"runs\"")
+    return {name: pd.read_csv(folder / f"{name}.csv", keep_default_na=True) for name in names
+            }, folder
+
+
+def report(run: Run, experiment: Experiment) -> Path:
+    """Writes the page of an experiment from the executed copy of its notebook."""
+    product = run.report(experiment)
+    path = run.file(product.files[0])
+    about = json.loads(run.store.use(run.tables(experiment)).read_text(encoding="utf-8"))
+    with _making(run, product):
+        write_report(run.folder / "notebooks" / f"{experiment.notebook}.ipynb", path, about)
+    return path
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Writes a figure of a run as SVG; published ones stay."""
-    if folder.parent != PROJECT / "results":
+    if PROJECT / "results" not in folder.parents:
         write_svg(figure, folder / f"{name}.svg")
 
 
@@ -174,3 +313,27 @@ def write_svg(figure: Figure, path: Path) -> None:
     """Writes a figure, the same bytes for the same figure."""
     with rc_context({"svg.hashsalt": path.stem}), atomic(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
+
+
+# ── shared ──────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def _making(run: Run, product: Product, **about) -> Iterator[None]:
+    with run.store.making(product, **about, **circumstances()):
+        yield
+
+
+@contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    """Lets no other process do the same; the lock goes with its process, however that ends."""
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise StaleError(f"{what}: another process does it already ({path})") from None
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    with atomic(path, "w") as file:
+        table.to_csv(file, index=False)
