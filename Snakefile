@@ -9,7 +9,9 @@ import torch
 from helpers.study.scale import load_scale, sources
 
 ROOT = Path(workflow.basedir)
-SCALE = load_scale(config["scale"])
+# as it stands in the command line, from which Snakemake reads 6_8 and 010 as numbers
+GIVEN = dict(entry.split("=", 1) for entry in workflow.config_settings.config_args)
+SCALE = load_scale(GIVEN.get("scale", "").strip("'\""))
 MODELS = [f"{condition}_{seed}" for seed in SCALE.seeds for condition in SCALE.conditions]
 GPU = int(torch.cuda.is_available())
 
@@ -22,11 +24,12 @@ def notebook(name, parameters=""):
     """The shell command that executes one notebook with the run's values."""
     copy = f"notebooks/{name}{'_{wildcards.model}' if parameters else ''}.ipynb"
     return (f"OMP_NUM_THREADS={{threads}} papermill --no-progress-bar --cwd {ROOT}/notebooks "
-            f"{ROOT}/notebooks/{name}.ipynb {copy} -p scale {SCALE.name} "
-            f"-p root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
+            f"{ROOT}/notebooks/{name}.ipynb {copy} -r scale {SCALE.name} "
+            f"-r root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
 
 
-MODEL = "-p condition {params.condition} -p seed {params.seed}"
+# text goes in raw (-r): by -p it becomes a number where it looks like one
+MODEL = "-r condition {params.condition} -p seed {params.seed}"
 
 
 def split(model):
