@@ -28,7 +28,7 @@ def notebook(name, parameters=""):
             f"-r root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
 
 
-# text goes in raw (-r): by -p it becomes a number where it looks like one
+# text goes in raw: papermill's other option makes numbers of what looks like them
 MODEL = "-r condition {params.condition} -p seed {params.seed}"
 
 

@@ -109,9 +109,8 @@ def test_a_scales_name_stays_text(tmp_path):
     for name in ("6_8", "010", "1e3"):
         (tmp_path / f"scales/{name}.yml").write_text(text)
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--snakefile", tmp_path / "Snakefile", "--directory",
-             tmp_path / f"runs/{name}", "--dry-run", "--printshellcmds", "--cores", "1",
-             "--config", f"scale={name}"],
+            [sys.executable, "-m", "snakemake", "--directory", f"runs/{name}", "--dry-run",
+             "--printshellcmds", "--cores", "1", "--config", f"scale={name}"],
             cwd=tmp_path, env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
             text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -121,13 +120,12 @@ def test_a_scales_name_stays_text(tmp_path):
 
 def test_papermill_gives_a_notebook_text(tmp_path):
     """With -r; with -p it would be the number 68, and load_scale refuses that."""
-    notebook = nbformat.v4.new_notebook(cells=[
-        nbformat.v4.new_code_cell("scale = ''", metadata={"tags": ["parameters"]})])
-    nbformat.write(notebook, tmp_path / "in.ipynb")
-    subprocess.run([sys.executable, "-m", "papermill", "--prepare-only", "-k", "python3",
-                    "in.ipynb", "out.ipynb", "-r", "scale", "6_8"], cwd=tmp_path, check=True, capture_output=True)
-    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
-    assert cells[1].source.splitlines()[-1] == 'scale = "6_8"'
+    copy = tmp_path / "copy.ipynb"
+    subprocess.run([sys.executable, "-m", "papermill", "--prepare-only", "-r", "scale", "6_8",
+                    PROJECT / "notebooks/04_corpus.ipynb", copy], check=True, capture_output=True)
+    (cell,) = [cell for cell in nbformat.read(copy, as_version=4).cells
+               if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert cell.source.splitlines()[-1] == 'scale = "6_8"'
 
 
 # ── what went wrong ─────────────────────────────────────────────────────────────────────
