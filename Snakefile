@@ -19,11 +19,13 @@ from helpers.study.runs import KEEP, Run
 from helpers.study.scale import load_scale
 
 ROOT = Path(workflow.basedir)
+# as it stands in the command line, from which Snakemake reads 6_8 and 010 as numbers
+GIVEN = dict(entry.split("=", 1) for entry in workflow.config_settings.config_args)
 NAME = str(config.get("experiment", "headline"))
 EXPERIMENT = EXPERIMENTS[NAME]
 if config.get("keep"):
     os.environ[KEEP] = "1"
-RUN = Run(load_scale(str(config["scale"])), config.get("root", "runs"))
+RUN = Run(load_scale(GIVEN.get("scale", "").strip("'\"")), config.get("root", "runs"))
 MODELS = [model.name for model in EXPERIMENT.models(RUN.scale)]
 WITHOUT_TRACE = [model.name for model in EXPERIMENT.models(RUN.scale) if not model.has_trace]
 GPU = int(torch.cuda.is_available())
@@ -49,6 +51,7 @@ def notebook(name, parameters=""):
             f"{parameters} > {{log:q}} 2>&1")
 
 
+# text goes in raw: papermill's other option makes numbers of what looks like them
 MODEL = "-r model {wildcards.model:q}"
 
 

@@ -301,7 +301,7 @@ def make_optimizers(model: Transformer, settings: TrainingConfig) -> list[tuple]
 
 def rate(step: int, steps: int, settings: TrainingConfig) -> float:
     """Share of the peak learning rate at a step: linear warm-up, constant, linear decay to 0."""
-    warmup = (step + 1) / max(1, min(settings.warmup_steps, steps // 4))
+    warmup = (step + 1) / max(1, settings.warmup_steps)
     decay = (steps - step) / max(1, steps * settings.decay_fraction)
     return min(1.0, warmup, decay)
 

@@ -4,15 +4,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
+CONDA = YAML(typ="safe", pure=True).load(ROOT / "environment.yml")
 CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
 
 NEEDED = [Requirement(line) for line in PROJECT["dependencies"]]

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close, subplots
 
 from helpers import evaluation, training
 from helpers.corpus import Corpus, overlap
-from helpers.study import runs, steps
+from helpers.study import runs, steps, yaml12
 from helpers.study.runs import Run
 from helpers.study.scale import Scale, load_scale
 from helpers.validator import judge_text
@@ -135,7 +134,7 @@ def test_headline(scale, run):
 def test_run_json(scale, run):
     about = json.loads(run.file("run.json").read_text())
     assert set(about) == {"scale", "machine", "packages", "seconds"}
-    values = yaml.safe_load(TINY)
+    values = yaml12.read(TINY.encode())
     assert {name: about["scale"][name] for name in values if name not in (
         "model", "training")} == {name: values[name] for name in values if name not in (
             "model", "training")}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_unknown_scale_as_a_process():
 
 @pytest.mark.parametrize(("line", "other", "part"), [
     ("rows: .*", "rwos: 6", "rwos: unknown name"),
-    ("  learning_rate: .*", "  learning_rate: 2e-2", "learning_rate: got '2e-2', takes")])
+    ("  learning_rate: .*", "  learning_rate: 2_0", "learning_rate: got '2_0', takes")])
 def test_wrong_line_in_a_scale(tmp_path, monkeypatch, capsys, line, other, part):
     text = (scale_module.SCALES / "smoke.yml").read_text()
     (tmp_path / "mine.yml").write_text(re.sub(f"^{line}$", other, text, flags=re.MULTILINE))
@@ -87,15 +88,44 @@ def declared(notebook: str) -> set[str]:
 def test_parameters_are_declared():
     """Papermill only warns of a name that the notebook does not have."""
     snakefile = (PROJECT / "Snakefile").read_text()
-    shared = set(re.findall(r"-p (\w+)", snakefile[:snakefile.index("\nMODEL = ")]))
-    per_model = set(re.findall(r"-p (\w+)", re.search(r"^MODEL = (.*)$", snakefile,
-                                                      re.MULTILINE)[1]))
+    shared = set(re.findall(r"-[pr] (\w+)", snakefile[:snakefile.index("\nMODEL = ")]))
+    per_model = set(re.findall(r"-[pr] (\w+)", re.search(r"^MODEL = (.*)$", snakefile,
+                                                         re.MULTILINE)[1]))
     assert shared == {"scale", "root"}
     assert per_model == {"condition", "seed"}
     used = re.findall(r"^ +notebook\(\"(\w+)\"(.*)\)$", snakefile, re.MULTILINE)
     assert len(used) == 4
     for notebook, more in used:
         assert shared | (per_model if "MODEL" in more else set()) <= declared(notebook), notebook
+
+
+def test_a_scales_name_stays_text(tmp_path):
+    """From the command line into the notebook, where it looks like a number to Snakemake."""
+    for part in ("helpers", "notebooks"):
+        shutil.copytree(PROJECT / part, tmp_path / part)
+    shutil.copy(PROJECT / "Snakefile", tmp_path)
+    (tmp_path / "scales").mkdir()
+    text = (PROJECT / "scales/smoke.yml").read_text()
+    for name in ("6_8", "010", "1e3"):
+        (tmp_path / f"scales/{name}.yml").write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--directory", f"runs/{name}", "--dry-run",
+             "--printshellcmds", "--cores", "1", "--config", f"scale={name}"],
+            cwd=tmp_path, env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
+            text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        commands = re.findall(r" -r scale (\S+) -r root ", done.stdout + done.stderr)
+        assert commands == [name] * 8  # corpus, three models trained and evaluated, analysis
+
+
+def test_papermill_gives_a_notebook_text(tmp_path):
+    """With -r; with -p it would be the number 68, and load_scale refuses that."""
+    copy = tmp_path / "copy.ipynb"
+    subprocess.run([sys.executable, "-m", "papermill", "--prepare-only", "-r", "scale", "6_8",
+                    PROJECT / "notebooks/04_corpus.ipynb", copy], check=True, capture_output=True)
+    (cell,) = [cell for cell in nbformat.read(copy, as_version=4).cells
+               if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert cell.source.splitlines()[-1] == 'scale = "6_8"'
 
 
 # ── what went wrong ─────────────────────────────────────────────────────────────────────
@@ -186,7 +216,10 @@ def test_failure_of_the_graph_itself(log):
     """Then the logs of earlier steps have nothing to do with it."""
     log.write_text("NameError in file Snakefile, line 9:\nname 'x' is not defined\n")
     message = study_module._failure(log)
-    assert message == f"study failed: NameError in file Snakefile, line 9: (whole log: {log})"
+    assert message == ("study failed: NameError in file Snakefile, line 9: name 'x' is not "
+                       f"defined (whole log: {log})")
+    log.write_text("ScaleError in file Snakefile, line 9:\nscale x: rows: got 2\n  File x\n")
+    assert "line 9: scale x: rows: got 2 (whole" in study_module._failure(log)
 
 
 def test_failed_study(run, tmp_path, monkeypatch, capsys):

@@ -241,10 +241,11 @@ def _failure(log: Path) -> str:
 
 
 def _reason(log: Path) -> str:
-    """The last line that names an error, else the last line."""
+    """The last line that names an error, with the next where it says why, else the last line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(encoding="utf-8", errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no word of why"]
-    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)
+    errors = [" ".join(lines[i:i + 1 + line.endswith(":")]) for i, line in enumerate(lines)
+              if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)
               and "Traceback" not in line]
     return (errors or lines)[-1]
 

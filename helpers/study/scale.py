@@ -2,15 +2,16 @@
 
 A file that says ``extends: laptop`` has that other file's values but for those it gives itself;
 of a section (model, training, decoding) it gives only the entries that differ. A misspelt name,
-a number written as text or a value out of range is an error in one line that names the place.
+a name given twice, a number written as text or a value out of range is an error in one line that
+names the place. How values are read: `helpers.study.yaml12`.
 """
 
+import re
 from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -29,11 +30,13 @@ from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
 from helpers.maze import Sampler
 from helpers.model import ModelConfig
+from helpers.study import yaml12
 from helpers.training import TrainingConfig
 
 SCALES = PROJECT / "scales"
 SECTIONS = ("model", "training", "decoding")
 FAR = 10**9  # where validation mazes begin, behind any test set
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # of a scale: it names files and folders too
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Generator = Literal[tuple(GENERATORS)]
@@ -101,7 +104,17 @@ class Scale(_Section):
 
     @model_validator(mode="after")
     def _fits_together(self):
-        self.transformer()
+        try:
+            self.transformer()
+        except ValueError as error:
+            raise ValueError(f"model.{error}") from None
+        training, steps = self.training, self.steps()
+        if not steps:
+            raise ValueError(f"training.batch_size: got {training.batch_size}, takes at most the "
+                             f"{self.train_examples} train_examples")
+        if training.warmup_steps > steps // 4:
+            raise ValueError(f"training.warmup_steps: got {training.warmup_steps}, takes at most "
+                             f"{steps // 4}, a quarter of the {steps} steps")
         for generator in {self.trained_on, *self.distributions}:
             Sampler(generator, self.rows, self.cols, split="train", seed=self.data_seed)
         return self
@@ -109,6 +122,10 @@ class Scale(_Section):
     @property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.rows, self.cols)
+
+    def steps(self) -> int:
+        """Of each training."""
+        return self.training.epochs * (self.train_examples // self.training.batch_size)
 
     def transformer(self) -> ModelConfig:
         """The model, with room for the longest prompt and answer."""
@@ -155,7 +172,7 @@ def load_scale(name: str, folder: Path = SCALES) -> Scale:
     """Reads ``scales/<name>.yml`` and what it extends.
 
     Raises:
-        ScaleError: no such scale, not YAML, or a value that does not fit, all of them named.
+        ScaleError: no such scale, not YAML, or values that do not fit, all of them named.
     """
     values = {"name": name}
     for given in reversed(sources(name, folder).values()):
@@ -172,8 +189,8 @@ def checked(values: dict) -> Scale:
     try:
         return Scale.model_validate(values)
     except ValidationError as error:
-        raise ScaleError(f"scale {values['name']}: "
-                         f"{'; '.join(map(_fault, error.errors()))}") from None
+        faults = [fault for fault in error.errors() if not _follows(fault)]
+        raise ScaleError(f"scale {values['name']}: {'; '.join(map(_fault, faults))}") from None
 
 
 def sources(name: str, folder: Path = SCALES) -> dict[Path, dict]:
@@ -182,9 +199,12 @@ def sources(name: str, folder: Path = SCALES) -> dict[Path, dict]:
     Raises:
         ScaleError: one of them is missing, is not a YAML mapping, or comes round again.
     """
-    known = sorted(path.stem for path in folder.glob("*.yml"))
+    known = sorted(path.stem for path in folder.glob("*.yml") if NAME.fullmatch(path.stem))
     files, chain, place = {}, [], "scale"
     while True:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ScaleError(f"{place}: got {name!r}, takes letters, digits, _ and - (but no - "
+                             f"first): one of {', '.join(known)}")
         if name not in known:
             raise ScaleError(f"{place}: got {name!r}, takes one of {', '.join(known)}")
         if name in chain:
@@ -201,11 +221,15 @@ def sources(name: str, folder: Path = SCALES) -> dict[Path, dict]:
 def _entries(name: str, folder: Path) -> dict:
     """What stands in one scale file."""
     try:
-        values = yaml.safe_load((folder / f"{name}.yml").read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
-        raise ScaleError(f"scale {name}: is not YAML ({error})".replace("\n", " ")) from None
+        values = yaml12.read((folder / f"{name}.yml").read_bytes(), texts=("extends",))
+    except OSError as error:
+        raise ScaleError(f"scale {name}: got {folder / name}.yml ({error.strerror}), takes a file "
+                         "that can be read") from None
+    except ValueError as error:
+        raise ScaleError(f"scale {name}: {error}") from None
     if not isinstance(values, dict):
-        raise ScaleError(f"scale {name}: got {values!r}, takes a YAML mapping of names to values")
+        raise ScaleError(f"scale {name}: got {_shown(values)}, takes a YAML mapping of names to "
+                         "values")
     if "name" in values:
         raise ScaleError(f"scale {name}: name: got {values['name']!r}, takes no such entry; the "
                          "name of the file is the scale's")
@@ -217,6 +241,15 @@ def _replaced(values: dict, given: dict) -> dict:
     return values | {name: {**values[name], **value}
                      if isinstance(value, dict) and isinstance(values.get(name), dict) else value
                      for name, value in given.items()}
+
+
+def _follows(fault: dict) -> bool:
+    """Whether a list is called too short only because its items are at fault."""
+    return fault["type"] == "too_short" and bool(fault["input"])
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value)
 
 
 def _fault(fault: dict) -> str:
@@ -232,10 +265,12 @@ def _fault(fault: dict) -> str:
         names += "" if section else ", extends"
         return f"{place}: unknown name, takes one of {names}"
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "model_type":
+        message = "a section of names and values"
     for theirs, ours in (("Input should be a valid tuple", "a list"),
                          ("Tuple should have ", "a list of "),
                          (" item after validation, not 0", ""),
                          ("Input should be greater", "a number greater"),
                          ("Input should be less", "a number less"), ("Input should be ", "")):
         message = message.replace(theirs, ours)
-    return f"{place}: got {fault['input']!r}, takes {message}" if place else message
+    return f"{place}: got {_shown(fault['input'])}, takes {message}" if place else message
