@@ -105,11 +105,11 @@ rule analysis:
 
 rule report:
     input:
-        "headline.csv"
+        "headline.csv", "run.json"
     output:
         "report.html"
     log:
         "logs/report.log"
     shell:
-        "jupyter nbconvert --to html --output-dir . --output report.html "
-        "notebooks/07_analysis.ipynb > {log} 2>&1"
+        "python -m helpers.show.report notebooks/07_analysis.ipynb report.html run.json "
+        "> {log} 2>&1"

@@ -13,8 +13,8 @@ import pandas as pd
 from helpers.engine.files import atomic
 from helpers.evaluation import CELL, percent_table, rate_interval
 from helpers.show.charts import draw_regime
+from helpers.show.figures import write_svg
 from helpers.study.scale import PROJECT, SCALES
-from helpers.study.steps import write_svg
 
 READ = ("headline.csv", "comparisons.csv", "corpus.csv", "learning_curves.csv", "run.json")
 RATES = ("plan_valid", "trace_valid")

@@ -39,12 +39,15 @@ def replay(maze: Maze, events: Iterable[Event]) -> tuple[dict[Cell, Costs], dict
 
 
 def open_list(maze: Maze, events: Iterable[Event]) -> pd.DataFrame:
-    """The open list after some events, in the order of insertion, A*'s choice marked."""
-    cells, _ = replay(maze, events)
+    """The open list after some events, in the order of insertion, A*'s choice marked.
+
+    Once the goal is closed the search is over, and nothing is chosen from what is left.
+    """
+    cells, closed = replay(maze, events)
     table = pd.DataFrame([(*cell, g, h, g + h) for cell, (g, h) in cells.items()],
                          columns=["x", "y", "g", "h", "f"])
     table["next"] = ""
-    if len(table):
+    if len(table) and maze.goal not in closed:
         table.loc[table["f"].idxmin(), "next"] = "close"  # idxmin takes the first among equals
     return table
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from helpers import evaluation
 from helpers.corpus import Corpus, build, count_problems, overlap
 from helpers.engine.files import atomic
 from helpers.engine.progress import bar
+from helpers.show.figures import write_svg
 from helpers.study.runs import Run
 from helpers.study.scale import PROJECT, Scale
 from helpers.training import Trainer, load_model
@@ -168,9 +168,3 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Writes a figure of a run as SVG; published ones stay."""
     if folder.parent != PROJECT / "results":
         write_svg(figure, folder / f"{name}.svg")
-
-
-def write_svg(figure: Figure, path: Path) -> None:
-    """Writes a figure, the same bytes for the same figure."""
-    with rc_context({"svg.hashsalt": path.stem}), atomic(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
