@@ -9,7 +9,7 @@ BIN := .venv/bin
 # notebooks run headless here: bars go to files, and arithmetic on one thread repeats itself
 HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/notebooks/progress OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
-.PHONY: study test lint unit nbval smoke lab bench notebooks publish regime clean .venv
+.PHONY: study test lint unit nbval smoke lab bench notebooks publish regime figures clean .venv
 
 study: .venv
 	@$(BIN)/python -m helpers study --scale $(SCALE)
@@ -55,6 +55,10 @@ regime: .venv
 	@for scale in $(sort $(basename $(notdir $(wildcard scales/regime_*.yml)))); do \
 	  $(BIN)/python -m helpers study --scale $$scale || exit 1; done
 	@$(BIN)/python -m helpers regime
+
+# the README's first picture, in docs/images
+figures: .venv
+	$(BIN)/python -m helpers.show.borrowed
 
 clean:
 	rm -rf .venv runs

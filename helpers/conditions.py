@@ -62,8 +62,8 @@ def borrowed_trace(corpus: Corpus, seed: int) -> Segments:
 
 
 CONDITIONS: dict[str, Condition] = Registry({
-    "solution_only": Condition(no_trace, "solution_only", "#7a7a7a", "s", ":", has_trace=False),
-    "correct": Condition(own_trace, "correct", "#0072b2", "o", "-"),
+    "solution_only": Condition(no_trace, "solution_only", "#7a7a7a", "o", ":", has_trace=False),
+    "correct": Condition(own_trace, "correct", "#0072b2", "s", "-"),
     "swapped": Condition(borrowed_trace, "swapped", "#d55e00", "^", "--"),
 })
 

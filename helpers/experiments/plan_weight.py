@@ -52,4 +52,5 @@ def summary(run: Run) -> str:
 EXPERIMENT = Experiment(
     question="Does the order of the conditions hang on the weight of plan tokens in the loss?",
     notebook="09_plan_weight", evaluations=evaluations, analyse=analyse,
-    summary=summary, tables=("rates", "comparisons"), figures=("plan_weight",), folder="plan_weight")
+    summary=summary, tables=("rates", "comparisons"), figures=("plan_weight",),
+    folder="plan_weight")

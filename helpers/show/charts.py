@@ -1,24 +1,30 @@
 """Figures of trainings and results: one function a figure, table in, Figure out."""
 
 from collections.abc import Iterable
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from helpers.corpus import Corpus
-from helpers.evaluation import rate_interval
+from helpers.corpus import Corpus, Segments
+from helpers.language import FIRST_COORDINATE
 from helpers.show.figures import (
-    CONDITION_COLOURS,
-    CONDITION_NAMES,
-    GENERATOR_NAMES,
+    FAINT,
     GREEN,
+    INK,
     ORANGE,
+    SKY,
+    Figure,
+    look_of_condition,
+    look_of_generator,
+    look_of_seed,
     new_figure,
     styled,
 )
+from helpers.show.words import listed, percent, percents, seeds_of, spaced, span
 from helpers.training import TrainingConfig, rate
 
 
@@ -27,43 +33,90 @@ def draw_headline(table: pd.DataFrame) -> Figure:
     """Plan validity and trace validity of each condition on each distribution.
 
     Args:
-        table: as `evaluation.headline` gives it. Bars are 95 % Wilson-score intervals; with
+        table: as `evaluation.headline` gives it. Bars are the table's own intervals; with
             several seeds each stands for itself.
     """
-    figure, ((plans, traces),) = new_figure(1, 2, (12, 4.6), sharey=True)
+    figure, ((plans, traces),) = new_figure(1, 2, (12, 5), sharey=True)
     _dots(plans, table, "plan_valid")
     _dots(traces, table.dropna(subset="trace_valid"), "trace_valid")
     plans.set(title="Is the plan valid?", ylabel="valid responses")
     traces.set(title="Is the trace a valid A* run?", ylabel="")
-    counts = sorted(set(table["n"]))
-    figure.legend(*plans.get_legend_handles_labels(), loc="outside lower center", ncols=4,
-                  title=f"n = {' / '.join(map(str, counts))} test mazes a point; "
-                        "bars: 95 % Wilson-score intervals")
+    _legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals",
+            lines=False)
+    figure.alt = ("Plan and trace validity by condition and distribution, "
+                  f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
+                  f"Valid plans: {_extremes(table, 'plan_valid')}. "
+                  f"Valid traces: {_extremes(table, 'trace_valid') or 'no condition with traces'}.")
     return figure
 
 
 def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
     distributions = list(table["distribution"].unique())
-    models = list(table[["condition", "seed"]].drop_duplicates().itertuples(index=False))
-    for i, (condition, seed) in enumerate(models):
+    models = _models(table)
+    for i, (condition, seed, place) in enumerate(models):
         part = table[(table["condition"] == condition) & (table["seed"] == seed)]
         x = np.array([distributions.index(name) for name in part["distribution"]], float)
         x += 0.6 * ((i + 0.5) / len(models) - 0.5)
-        y = part[rate].to_numpy(float)
-        first = condition not in [name for name, _ in models[:i]]
-        bounds = list(map(rate_interval, y, part["n"]))
-        low, high = np.array(bounds).reshape(-1, 2).T
-        error = np.clip([y - low, high - y], 0, None)
-        ax.errorbar(x, y, error, fmt="o", markersize=7, capsize=3,
-                    color=CONDITION_COLOURS[condition],
-                    label=CONDITION_NAMES[condition] if first else None)
+        look = look_of_condition(condition)
+        ax.errorbar(x, part[rate].to_numpy(float), _error(part, rate), ls="", markersize=7,
+                    capsize=3, color=look.colour, marker=look.marker, **look_of_seed(place))
     ax.set_xticks(range(len(distributions)),
-                  [GENERATOR_NAMES[name].replace(" ", "\n").replace("-", "-\n")
+                  [look_of_generator(name).label.replace(" ", "\n").replace("-", "-\n")
                    for name in distributions])
     ax.set_xlim(-0.5, max(len(distributions) - 0.5, 0.5))
+    _percent_axis(ax)
+
+
+def _models(table: pd.DataFrame) -> list[tuple[str, int, int]]:
+    """Condition, seed and the seed's place among all, of each model of a table."""
+    seeds = sorted(table["seed"].unique())
+    return [(condition, seed, seeds.index(seed)) for condition, seed in
+            table[["condition", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
+
+
+def _error(table: pd.DataFrame, rate: str) -> np.ndarray | None:
+    """How far the table's interval of a rate reaches down and up; None where it has none."""
+    if f"{rate}_low" not in table:
+        return None
+    middle, low, high = table[[rate, f"{rate}_low", f"{rate}_high"]].to_numpy(float).T
+    return np.clip([middle - low, high - middle], 0, None)  # a bound may be a rounding error off
+
+
+def _percent_axis(ax: Axes) -> None:
     ax.set_ylim(-0.03, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(axis="y")
+
+
+def _legend(figure: Figure, table: pd.DataFrame, title: str, lines: bool = True) -> None:
+    """Marker and line of each condition, filling of each seed where there are several."""
+    looks = map(look_of_condition, table["condition"].unique())
+    handles = [Line2D([], [], color=look.colour, marker=look.marker, ms=7, label=look.label,
+                      ls=look.line if lines else "") for look in looks]
+    seeds = sorted(table["seed"].unique())
+    if len(seeds) > 1:
+        handles += [Line2D([], [], color=INK, marker="o", ms=7, ls="", label=f"seed {seed}",
+                           **look_of_seed(place)) for place, seed in enumerate(seeds)]
+    # longer dashes than usual, for lines are told apart by them
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8),
+                  title=title, handlelength=3 if lines else None)
+
+
+def _extremes(table: pd.DataFrame, rate: str, by: str = "distribution") -> str:
+    """Lowest and highest rate of each condition, with where they are."""
+    words = []
+    for condition, part in table.dropna(subset=rate).groupby("condition", sort=False):
+        if part[rate].nunique() == 1:
+            words.append(f"{condition} {percent(part[rate].iloc[0])} everywhere")
+            continue
+        ends = [part.loc[part[rate].astype(float).agg(find)] for find in ("idxmin", "idxmax")]
+        words.append(f"{condition} from " + " to ".join(
+            f"{percent(end[rate])} ({_place(end, by)})" for end in ends))
+    return "; ".join(words)
+
+
+def _place(row: pd.Series, by: str) -> str:
+    return look_of_generator(row[by]).label if by == "distribution" else str(row[by])
 
 
 @styled
@@ -73,26 +126,31 @@ def draw_learning_curves(curves: pd.DataFrame) -> Figure:
     Args:
         curves: as `evaluation.learning_curves` gives them.
     """
-    figure, (axes,) = new_figure(1, 2, (12, 4.6), sharey=True)
+    figure, (axes,) = new_figure(1, 2, (12, 5), sharey=True)
     for ax, column, label in zip(axes, ("examples", "response_tokens"),
                                  ("examples trained on", "response tokens trained on"),
                                  strict=True):
-        for (condition, seed), part in curves.groupby(["condition", "seed"], sort=False):
-            first = seed == curves.loc[curves["condition"] == condition, "seed"].iloc[0]
-            colour = CONDITION_COLOURS[condition]
-            ax.plot(part[column], part["plan_valid"], "o-", color=colour,
-                    label=CONDITION_NAMES[condition] if first else None)
+        for condition, seed, place in _models(curves):
+            part = curves[(curves["condition"] == condition) & (curves["seed"] == seed)]
+            look = look_of_condition(condition)
+            ax.plot(part[column], part["plan_valid"], ls=look.line, marker=look.marker, lw=1.8,
+                    markersize=7, color=look.colour, **look_of_seed(place))
             ax.fill_between(part[column], part["plan_valid_low"], part["plan_valid_high"],
-                            color=colour, alpha=0.15, linewidth=0)
-        ax.set(xlabel=label, ylim=(-0.03, 1.03))
+                            color=look.colour, alpha=0.12, linewidth=0)
+        ax.set(xlabel=label)
         ax.set_xlim(left=0)
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", " "))
+        _percent_axis(ax)
+        ax.xaxis.set_major_formatter(lambda value, _: spaced(value))
         ax.tick_params(axis="x", labelrotation=20)
-        ax.grid(axis="y")
     axes[0].set_ylabel("valid plans, held-out mazes")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4,
-                  title=f"n = {curves['n'].iloc[0]} a point; bands: 95 % Wilson-score intervals")
+    _legend(figure, curves, f"n = {span(curves['n'])} a point; bands: 95 % intervals")
+    ends = curves.groupby(["condition", "seed"], sort=False).last().reset_index()
+    figure.alt = ("Learning curves: valid plans on held-out mazes against examples and against "
+                  f"response tokens trained on, {seeds_of(curves)}, n = {span(curves['n'])}. "
+                  "At the end of training: "
+                  + "; ".join(f"{condition} {percents(part)}"
+                              for condition, part in ends.groupby("condition", sort=False)[
+                                  "plan_valid"]) + ".")
     return figure
 
 
@@ -101,39 +159,43 @@ def draw_regime(table: pd.DataFrame) -> Figure:
     """Plan validity against the grid's side, a panel a distribution, a line a model.
 
     Args:
-        table: as `regime.gather` gives it. Bars are 95 % Wilson-score intervals.
+        table: as `regime.gather` gives it. Bars are the table's own intervals.
     """
     distributions = list(table["distribution"].unique())
-    models = list(table[["condition", "seed"]].drop_duplicates().itertuples(index=False, name=None))
+    models = _models(table)
     sides = table[["rows", "cols"]].drop_duplicates().itertuples(index=False, name=None)
     ticks = {rows: f"{rows}×{cols}" for rows, cols in sides}
-    figure, (axes,) = new_figure(1, len(distributions), (6.2 * len(distributions), 4.8),
+    figure, (axes,) = new_figure(1, len(distributions), (6.2 * len(distributions), 5.2),
                                  sharey=True)
     for ax, distribution in zip(axes, distributions, strict=True):
         ends = {}
-        for i, (condition, seed) in enumerate(models):
+        for i, (condition, seed, place) in enumerate(models):
             part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
                          & (table["condition"] == condition)].sort_values("rows")
             # side by side, so that no bar hides another
             x = part["rows"] + 0.25 * ((i + 0.5) / len(models) - 0.5)
-            rates = part[["plan_valid", "plan_valid_low", "plan_valid_high"]].to_numpy(float)
-            rate, low, high = rates.T
-            ax.errorbar(x, rate, np.clip([rate - low, high - rate], 0, None), fmt="o-",
-                        markersize=7, capsize=3, color=CONDITION_COLOURS[condition])
-            ends.setdefault(condition, rate[-1])  # one label a condition, at its first seed
+            heights = part["plan_valid"].to_numpy(float)
+            look = look_of_condition(condition)
+            ax.errorbar(x, heights, _error(part, "plan_valid"), ls=look.line, marker=look.marker,
+                        lw=1.8, elinewidth=1.2, markersize=7, capsize=3, color=look.colour,
+                        **look_of_seed(place))
+            ends.setdefault(condition, heights[-1])  # one label a condition, at its first seed
         for condition, y in _apart(ends, 0.065).items():
-            ax.text(max(ticks) + 0.35, y, CONDITION_NAMES[condition], va="center",
-                    color=CONDITION_COLOURS[condition], fontweight="bold")
-        ax.set(title=GENERATOR_NAMES[distribution], xlabel="grid, cells",
-               xlim=(min(ticks) - 0.4, max(ticks) + 0.4 + 0.32 * (max(ticks) - min(ticks) + 1)),
-               ylim=(-0.03, 1.03))
+            look = look_of_condition(condition)
+            ax.text(max(ticks) + 0.35, y, look.label, va="center", color=look.colour,
+                    fontweight="bold")
+        ax.set(title=look_of_generator(distribution).label, xlabel="grid, cells",
+               xlim=(min(ticks) - 0.4, max(ticks) + 0.4 + 0.32 * (max(ticks) - min(ticks) + 1)))
         ax.set_xticks(list(ticks), list(ticks.values()))
-        ax.yaxis.set_major_formatter(PercentFormatter(1))
-        ax.grid(axis="y")
+        _percent_axis(ax)
     axes[0].set_ylabel("valid plans")
-    figure.supxlabel(f"{_span(table['train_examples'])} training examples a model, "
-                     f"{_span(table['n'])} test mazes a point; bars: 95 % Wilson-score intervals",
-                     fontsize=11)
+    _legend(figure, table, f"{span(table['train_examples'])} training examples a model, "
+                           f"{span(table['n'])} test mazes a point; bars: 95 % intervals")
+    named = table.assign(grid=table["rows"].map(ticks)).groupby("distribution", sort=False)
+    figure.alt = (f"Valid plans by size of the grid, {listed(ticks.values())}, "
+                  f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
+                  + " ".join(f"{look_of_generator(name).label}: "
+                             f"{_extremes(part, 'plan_valid', 'grid')}." for name, part in named))
     return figure
 
 
@@ -153,12 +215,6 @@ def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
     return placed
 
 
-def _span(numbers: pd.Series) -> str:
-    """``30 000``, or lowest and highest where they differ."""
-    low, high = (f"{number:,.0f}".replace(",", " ") for number in (numbers.min(), numbers.max()))
-    return low if low == high else f"{low} to {high}"
-
-
 @styled
 def draw_losses(metrics: pd.DataFrame) -> Figure:
     """Cross entropy of trace and plan tokens, and learning speed, over one training.
@@ -168,16 +224,21 @@ def draw_losses(metrics: pd.DataFrame) -> Figure:
     """
     figure, ((ax,),) = new_figure(1, 1, (8, 4.2))
     lines = metrics.dropna(subset="plan_loss")
-    for name, label, colour in (("trace_loss", "trace tokens", ORANGE),
-                                ("plan_loss", "plan tokens", GREEN)):
+    for name, label, colour, line in (("trace_loss", "trace tokens", ORANGE, "--"),
+                                      ("plan_loss", "plan tokens", GREEN, "-")):
         loss = lines[name].astype(float)
         if loss.notna().any():
             ax.plot(lines["step"], loss, color=colour, alpha=0.25)
-            ax.plot(lines["step"], loss.rolling(10, min_periods=1).mean(), color=colour,
+            ax.plot(lines["step"], loss.rolling(10, min_periods=1).mean(), color=colour, ls=line,
                     label=f"{label} (mean of 10 readings)")
     ax.set(xlabel="step", ylabel="cross entropy, nats a token", yscale="log")
     ax.legend()
     ax.grid(axis="y")
+    last = lines.iloc[-1] if len(lines) else {}
+    ends = {name: last.get(f"{name}_loss") for name in ("trace", "plan")}
+    figure.alt = ("Cross entropy in nats a token over the steps of one training. "
+                  + "; ".join(f"{name} tokens: {loss:.3g} at the end"
+                              for name, loss in ends.items() if pd.notna(loss)) + ".")
     return figure
 
 
@@ -190,28 +251,40 @@ def draw_rate(settings: TrainingConfig, examples: int) -> Figure:
     ax.plot(shares * settings.learning_rate, color=GREEN)
     ax.set(xlabel="step", ylabel="learning rate (Muon)", ylim=(0, None))
     ax.grid(axis="y")
+    figure.alt = (f"Learning rate of Muon over {steps} steps. It rises to "
+                  f"{settings.learning_rate:g} within {settings.warmup_steps} steps and ends at "
+                  f"{shares[-1] * settings.learning_rate:.2g}.")
     return figure
 
 
 @styled
-def draw_donor_check(corpus: Corpus) -> Figure:
-    """How often a lent trace begins at the problem's own start, against chance.
+def draw_starts(corpus: Corpus, traces: dict[str, Segments]) -> Figure:
+    """How often traces begin at their problem's own start, against chance.
 
     Chance is how often the starts of two examples drawn at random agree.
+
+    Args:
+        traces: those of each condition that has some, by its name.
     """
-    starts = corpus.mazes.starts
-    cells = starts[:, 0].astype(int) * 1000 + starts[:, 1]
-    _, counts = np.unique(cells, return_counts=True)
-    n = len(cells)
-    shares = {"own trace": 1.0, "lent trace": float((cells[corpus.donors] == cells).mean()),
-              "chance": float((counts * (counts - 1)).sum() / (n * (n - 1)))}
-    figure, ((ax,),) = new_figure(1, 1, (7, 2.6))
-    bars = ax.barh(list(shares), list(shares.values()),
-                   color=[CONDITION_COLOURS["correct"], CONDITION_COLOURS["swapped"], "#7a7a7a"])
-    ax.bar_label(bars, [f"{share:.1%}" for share in shares.values()], padding=4)
+    starts = corpus.mazes.starts.astype(int)
+    _, counts = np.unique(starts @ [1000, 1], return_counts=True)
+    n = len(starts)
+    shares = {}
+    for name, part in traces.items():
+        first = part.tokens[part.begins[:, None] + [2, 3]].astype(int)  # behind `reasoning close`
+        shares[name] = float((first - FIRST_COORDINATE == starts).all(1).mean())
+    shares["chance"] = float((counts * (counts - 1)).sum() / (n * (n - 1)))
+    figure, ((ax,),) = new_figure(1, 1, (7, 1.1 + 0.5 * len(shares)))
+    bars = ax.barh(list(shares), list(shares.values()), edgecolor="white",
+                   color=[look_of_condition(name).colour for name in shares])
+    for bar, hatch in zip(bars, cycle(("", "//", "xx")), strict=False):
+        bar.set_hatch(hatch)
+    ax.bar_label(bars, [percent(share) for share in shares.values()], padding=4)
     ax.set(xlabel=f"traces that begin at the problem's start (n = {n})", xlim=(0, 1.12))
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.invert_yaxis()
+    figure.alt = (f"How often a trace begins at its problem's own start, n = {n}. "
+                  + "; ".join(f"{name} {percent(share)}" for name, share in shares.items()) + ".")
     return figure
 
 
@@ -222,32 +295,41 @@ def draw_coupling(table: pd.DataFrame) -> Figure:
     Args:
         table: as `evaluation.coupling` gives it.
     """
-    kinds = {"both_valid": ("both valid", "#009e73"),
-             "only_plan_valid": ("only the plan valid", "#56b4e9"),
-             "only_trace_valid": ("only the trace valid", "#e69f00"),
-             "neither_valid": ("neither valid", "#c9ced3")}
+    kinds = {"both_valid": ("both valid", GREEN, ""),
+             "only_plan_valid": ("only the plan valid", SKY, "//"),
+             "only_trace_valid": ("only the trace valid", ORANGE, "xx"),
+             "neither_valid": ("neither valid", FAINT, "..")}
     conditions = list(table["condition"].unique())
     columns = max(1, len(conditions))
     figure, (axes,) = new_figure(1, columns, (6 * columns, 4.4), sharey=True)
     if not conditions:
         axes[0].set(title="No condition with traces", xticks=[], yticks=[])
+        figure.alt = "Plan validity against trace validity. No condition with traces."
         return figure
     for ax, condition in zip(axes, conditions, strict=True):
         part = table[table["condition"] == condition]
         left = np.zeros(len(part))
         labels = _cell_labels(part)
-        for name, (label, colour) in kinds.items():
+        for name, (label, colour, hatch) in kinds.items():
             share = (part[name] / part["n"]).to_numpy(float)
-            ax.barh(labels, share, left=left, color=colour, label=label, edgecolor="white")
+            ax.barh(labels, share, left=left, color=colour, label=label, edgecolor="white",
+                    hatch=hatch)
             left += share
-        ax.set(title=CONDITION_NAMES[condition], xlabel="responses", xlim=(0, 1))
+        ax.set(title=look_of_condition(condition).label, xlabel="responses", xlim=(0, 1))
         ax.xaxis.set_major_formatter(PercentFormatter(1))
     axes[0].invert_yaxis()  # once: all share it
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    sums = table.groupby("condition", sort=False)[[*kinds, "n"]].sum()
+    figure.alt = (f"Plan validity against trace validity, {seeds_of(table)}, "
+                  f"n = {span(table['n'])} responses a bar. All bars of a condition together: "
+                  + "; ".join(f"{condition}, " + ", ".join(
+                      f"{label} {percent(row[name] / row['n'])}"
+                      for name, (label, *_) in kinds.items()) for condition, row in sums.iterrows())
+                  + ".")
     return figure
 
 
 def _cell_labels(table: pd.DataFrame) -> Iterable[str]:
     several = table["seed"].nunique() > 1
-    return [f"{GENERATOR_NAMES[name]}{f', seed {seed}' if several else ''} (n = {n})"
+    return [f"{look_of_generator(name).label}{f', seed {seed}' if several else ''} (n = {n})"
             for name, seed, n in table[["distribution", "seed", "n"]].itertuples(index=False)]

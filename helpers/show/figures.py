@@ -2,43 +2,47 @@
 
 Figures are closed towards pyplot as soon as they are made, so a notebook shows one exactly
 once, where a cell ends with it. Colours are those of Okabe and Ito, which readers with any
-of the common colour deficiencies can tell apart.
+of the common colour deficiencies can tell apart; nothing is told by colour alone. Every figure
+says in words what it shows (`Figure.alt`).
 """
 
 from collections.abc import Iterable, Sequence
 from functools import wraps
-from textwrap import fill
+from io import BytesIO, StringIO
+from pathlib import Path
+from textwrap import fill, shorten
+from typing import NamedTuple
+from xml.sax.saxutils import escape
 
+import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from scipy import stats
 
-from helpers.astar import Event
+from helpers.astar import Event, solve
+from helpers.conditions import CONDITIONS
+from helpers.engine.files import atomic
+from helpers.generators import GENERATORS
 from helpers.maze import WALL, Maze
 from helpers.rules import plan_break, read_events, sections, trace_breaks
 from helpers.show.tables import replay
+from helpers.show.words import listed
 
 INK, FAINT = "#2b2b2b", "#c9ced3"
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 
-CONDITION_COLOURS = {"solution_only": "#7a7a7a", "correct": BLUE, "swapped": VERMILION}
-CONDITION_NAMES = {"solution_only": "solution only", "correct": "correct trace",
-                   "swapped": "swapped trace"}
+OTHER, OTHER_MARKER, OTHER_LINE = "#4d4d4d", "*", "-."  # what a reader added and we do not know
 
-GENERATOR_COLOURS = {"wilson": BLUE, "kruskal": SKY, "dfs": GREEN, "drunkards_walk": VERMILION,
-                     "searchformer": ORANGE, "cellular_automata": PURPLE, "free_space": "#7a7a7a"}
-GENERATOR_NAMES = {"wilson": "Wilson", "kruskal": "Kruskal", "dfs": "DFS",
-                   "drunkards_walk": "Drunkard's Walk", "searchformer": "Searchformer-style",
-                   "cellular_automata": "Cellular automata", "free_space": "Free space"}
+# the first seed's markers are full, the second's hollow, further ones half full
+FILLS = ("full", "none", "left", "right", "bottom", "top")
 
 UNSEEN, WALLED, OPEN, CLOSED = "#ffffff", "#3d4348", "#fbdc8c", "#a9cfe8"
 STYLE = {"figure.dpi": 110, "font.size": 12, "axes.titlesize": 13, "axes.labelsize": 12,
@@ -46,6 +50,73 @@ STYLE = {"figure.dpi": 110, "font.size": 12, "axes.titlesize": 13, "axes.labelsi
          "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8a8f94",
          "axes.titlepad": 9, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
          "ytick.color": INK, "legend.frameon": False, "grid.color": "#e3e6e9"}
+
+
+class Look(NamedTuple):
+    """How one condition or generator is drawn, in every figure alike."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str = "-"
+
+
+def look_of_condition(name: str) -> Look:
+    """As its entry in the registry says."""
+    known = CONDITIONS.get(name)
+    return (Look(known.label, known.colour, known.marker, known.line) if known
+            else Look(name, OTHER, OTHER_MARKER, OTHER_LINE))
+
+
+def look_of_generator(name: str) -> Look:
+    """Of a generator, or of a distribution that is none: a reader's own file of mazes."""
+    known = GENERATORS.get(name)
+    return (Look(known.label, known.colour, known.marker) if known
+            else Look(name, OTHER, OTHER_MARKER))
+
+
+def look_of_seed(place: int) -> dict:
+    """How much of a marker is filled for the first, second … seed of a figure."""
+    style = FILLS[place % len(FILLS)]
+    if style == "none":  # white instead of transparent: no line runs through the marker
+        return {"fillstyle": "full", "markerfacecolor": "white", "markeredgewidth": 1.8}
+    return {"fillstyle": style, "markerfacecoloralt": "white", "markeredgewidth": 1.8}
+
+
+class Figure(matplotlib.figure.Figure):
+    """A figure that says in words what it shows.
+
+    Attributes:
+        alt: the words. A notebook keeps them in the metadata of the image, an SVG as title
+            and description, the report's page as the image's alternative text.
+    """
+
+    alt = ""
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        return {}, {"image/png": {"alt": self.alt}}
+
+    def _repr_png_(self) -> bytes:  # where no inline backend has come before us
+        return png(self, bbox_inches="tight")
+
+
+def png(figure: Figure, **settings) -> bytes:
+    """A figure as PNG, at its own resolution and size."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", **settings)
+    return buffer.getvalue()
+
+
+def write_svg(figure: Figure, path: Path) -> None:
+    """Writes a figure, the same bytes for the same figure, its words as title and description."""
+    alt = getattr(figure, "alt", "")
+    title = alt.partition(". ")[0].rstrip(".") or path.stem
+    buffer = StringIO()
+    with plt.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
+    described = buffer.getvalue().replace("</title>", f"</title>\n <desc>{escape(alt)}</desc>", 1)
+    with atomic(path, "w") as file:
+        file.write(described)
 
 
 def styled(draw):
@@ -61,7 +132,7 @@ def styled(draw):
 
 def new_figure(rows: int, cols: int, size: tuple[float, float], **settings):
     figure, axes = plt.subplots(rows, cols, figsize=size, squeeze=False, layout="constrained",
-                                **settings)
+                                FigureClass=Figure, **settings)
     plt.close(figure)
     return figure, axes
 
@@ -94,6 +165,10 @@ def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
     if plans:
         handles.append(Line2D([], [], color=VERMILION, lw=3, label="shortest path"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.alt = (f"{'Maze' if len(mazes) == 1 else f'{len(mazes)} mazes'}: "
+                  + "; ".join(f"{title}, {maze.rows}×{maze.cols} cells, start {maze.start}, "
+                              f"goal {maze.goal}" for title, maze in mazes.items()) + "."
+                  + (" A shortest path is drawn as a line." if plans else ""))
     return figure
 
 
@@ -138,6 +213,10 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     # at most four side by side under one small grid
     figure.legend(handles=handles, loc="outside lower center",
                   ncols=len(handles) if len(moments) > 1 else 3)
+    figure.alt = (f"A search trace drawn on a {maze.rows}×{maze.cols} maze, after "
+                  f"{listed(moments)} of {len(events)} events. "
+                  + "; ".join(_state(maze, events, moment) for moment in moments) + "."
+                  + (" The plan is drawn as a line." if plan else ""))
     return figure
 
 
@@ -154,6 +233,7 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
     trace, plan, ended = sections(response)
     parts = [part for part in ("trace", "plan") if part == "plan" or trace is not None]
     figure, axes = new_figure(1, len(parts), (4.7 * len(parts) + 0.6, 5.4))
+    titles = []
     for ax, part in zip(axes.flat, parts, strict=True):
         if part == "plan":
             groups = _groups(plan or [], 3)
@@ -171,12 +251,102 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
             _draw_moment(ax, maze, events[:moment], "fgh" if maze.rows <= 8 else None,
                          4.4 / max(maze.rows, maze.cols))
         _draw_ends(ax, maze, corner=part == "trace" and maze.rows <= 8)
-        ax.set_title(_mark_break(ax, part, groups, broken), fontsize=12)
+        titles.append(_mark_break(ax, part, groups, broken))
+        ax.set_title(titles[-1], fontsize=12)
     handles = _state_handles() if len(parts) == 2 else _end_handles()
     handles += [Line2D([], [], color=VERMILION, lw=3, label="plan"),
                 Line2D([], [], color=VERMILION, marker="x", ms=11, mew=3.5, ls="", label="break")]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+    figure.alt = (f"A response judged on a {maze.rows}×{maze.cols} maze, {listed(parts)}. "
+                  + "; ".join(" ".join(title.split()) for title in titles) + ".")
     return figure
+
+
+@styled
+def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
+    """One maze with its own trace, and beside it the same maze with one that is borrowed.
+
+    Below each stand the three parts of the training example that it is a picture of.
+
+    Args:
+        maze: the maze to be solved.
+        lender: a maze of the same size, whose trace is borrowed.
+    """
+    (own, plan), lent = solve(maze), solve(lender).trace
+    figure, axes = new_figure(3, 2, (12, 8.3), height_ratios=[0.42, 5.4, 0.9])
+    panels = (("A maze with its own trace", "the search that solves this maze", "its own trace",
+               own, "correct"),
+              ("The same maze with a borrowed trace", "the search that solves another maze",
+               "borrowed trace", lent, "swapped"))
+    for (head, ax, below), (title, more, name, events, condition) in zip(axes.T, panels,
+                                                                         strict=True):
+        walls = _draw_order(ax, maze, events)
+        _draw_plan(ax, plan)
+        _draw_ends(ax, maze, size=31)
+        colour = look_of_condition(condition).colour
+        head.axis("off")
+        head.text(0.5, 0.7, title, fontsize=16, fontweight="bold", color=colour, ha="center",
+                  va="center")
+        head.text(0.5, 0.0, f"{more}  (condition {condition})", ha="center", va="center")
+        _write_example(below, {
+            "prompt": (_prompt_text(maze), INK),
+            name: (" ".join(["reasoning", *map(str, events)]), colour),
+            "plan": (" ".join(["solution", *(f"plan {x} {y}" for x, y in plan)]), INK)})
+    for x, y, colour in ((*lender.start, GREEN), (*lender.goal, PURPLE)):
+        axes[1, 1].plot(x, y, marker="o", ms=17, mfc="none", mec=colour, mew=3.5, zorder=5,
+                        path_effects=[withStroke(linewidth=7, foreground="white")])
+    figure.legend(handles=[
+        *_end_handles(),
+        Patch(facecolor=CLOSED, edgecolor=FAINT, label="1 2 3 …  explored, in this order"),
+        Patch(facecolor=OPEN, edgecolor=FAINT, label="seen, not explored"),
+        Patch(facecolor=CLOSED, edgecolor=WALLED, lw=0, hatch="////",
+              label="explored, though a wall here"),
+        Line2D([], [], color=VERMILION, lw=3, label="plan"),
+        *(Line2D([], [], marker="o", ms=11, mfc="none", mec=colour, mew=2.5, ls="",
+                 label=f"{end} of the other maze")
+          for end, colour in (("start", GREEN), ("goal", PURPLE)))],
+        loc="outside lower center", ncols=4)
+    closed = sum(event.kind == "close" for event in lent)
+    figure.alt = (
+        f"One {maze.rows}×{maze.cols} maze, drawn twice, with the same prompt and the same plan. "
+        f"Left, its own trace: a search from the maze's start {maze.start} explores "
+        f"{sum(event.kind == 'close' for event in own)} cells along its corridors to its goal "
+        f"{maze.goal}. Right, a trace borrowed from another maze: a search from "
+        f"{lender.start} to {lender.goal}; {walls} of the {closed} cells it explores are walls.")
+    return figure
+
+
+def _draw_order(ax: Axes, maze: Maze, events: Sequence[Event]) -> int:
+    """The cells of a trace, numbered as they were closed; returns how many of them are walls."""
+    open_list, closed = replay(maze, events)
+    if events[0][1:3] != maze.start:  # its start is not this maze's
+        open_list.pop(maze.start, None)
+    shades = LinearSegmentedColormap.from_list("", ["#dcebf7", "#7fb2dc"])
+    layers = {to_hex(shades(i / len(closed))): [cell] for i, cell in enumerate(closed)}
+    _draw_cells(ax, maze, {OPEN: open_list, **layers})
+    walls = [cell for cell in (*closed, *open_list) if maze.grid[cell[1], cell[0]] == WALL]
+    for x, y in walls:
+        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=WALLED, lw=0,
+                               hatch="////", zorder=2))
+    for number, ((x, y), shade) in enumerate(zip(closed, layers, strict=True), 1):
+        ax.text(x - 0.42, y - 0.25, number, va="center", fontsize=12, zorder=6,
+                path_effects=[withStroke(linewidth=5, foreground=shade)])
+    return sum(cell in closed for cell in walls)
+
+
+def _prompt_text(maze: Maze) -> str:
+    walls = " ".join(f"wall {x} {y}" for y, x in np.argwhere(maze.grid == WALL))
+    return "query start {} {} goal {} {} ".format(*maze.start, *maze.goal) + walls
+
+
+def _write_example(ax: Axes, parts: dict[str, tuple[str, str]]) -> None:
+    """Parts of an example, name → text and colour, each with its first words."""
+    ax.axis("off")
+    ax.set(xlim=(0, 1), ylim=(len(parts) + 0.3, -0.5))
+    for line, (name, (text, colour)) in enumerate(parts.items()):
+        ax.text(0.0, line, name, color=colour, fontsize=12, fontweight="bold", va="center")
+        ax.text(0.29, line, shorten(text, 44, placeholder=" …"), color=colour, fontsize=11,
+                family="monospace", va="center")
 
 
 def _draw_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None) -> None:
@@ -201,10 +371,10 @@ def _draw_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None)
                            clip_on=False, zorder=3))
 
 
-def _draw_ends(ax: Axes, maze: Maze, corner: bool = False) -> None:
-    """S and G, as discs in the middle of their cells or small in the corner."""
+def _draw_ends(ax: Axes, maze: Maze, corner: bool = False, size: float | None = None) -> None:
+    """S and G, as discs in the middle of their cells (of this many points) or in the corner."""
     ends = ((maze.start, "S", GREEN), (maze.goal, "G", PURPLE))
-    size = _cell_points(ax, maze)
+    size = size or _cell_points(ax, maze)
     for (x, y), letter, colour in ends:
         if maze.start == maze.goal:
             letter = "SG"
@@ -217,6 +387,11 @@ def _draw_ends(ax: Axes, maze: Maze, corner: bool = False) -> None:
             ax.plot(x, y, marker="o", ms=disc, color=colour, mec="white", mew=1, zorder=5)
             ax.text(x, y, letter, ha="center", va="center_baseline", color="white", zorder=6,
                     fontsize=0.58 * disc / len(letter) ** 0.5, fontweight="bold")
+
+
+def _state(maze: Maze, events: Sequence[Event], moment: int) -> str:
+    open_list, closed = replay(maze, events[:moment])
+    return f"after {moment}: {len(closed)} cells closed, {len(open_list)} open"
 
 
 def _cell_points(ax: Axes, maze: Maze) -> float:
@@ -318,26 +493,35 @@ def draw_properties(table: pd.DataFrame, columns: dict[str, str]) -> Figure:
         table: a row a maze, ``generator`` and the columns to show.
         columns: column → axis label with its unit.
     """
-    names = [name for name in GENERATOR_NAMES if name in set(table["generator"])]
+    names = list(table["generator"].unique())
+    looks = [look_of_generator(name) for name in names]
     counts = table["generator"].value_counts()
     figure, axes = new_figure(1, len(columns), (3.4 * len(columns) + 1.8, 0.46 * len(names) + 1.7),
                            sharey=True)
+    medians = table.groupby("generator", sort=False)[list(columns)].median()
     for ax, (column, label) in zip(axes.flat, columns.items(), strict=True):
         values = [table.loc[table["generator"] == name, column].dropna() for name in names]
         boxes = ax.boxplot(values, orientation="horizontal", widths=0.62, whis=(5, 95),
                            showfliers=False, patch_artist=True,
                            medianprops={"color": INK, "lw": 2})
-        for box, name in zip(boxes["boxes"], names, strict=True):
-            box.set_facecolor(GENERATOR_COLOURS[name])
+        for place, (box, look) in enumerate(zip(boxes["boxes"], looks, strict=True)):
+            box.set_facecolor(look.colour)
+            ax.plot(medians.at[names[place], column], place + 1, marker=look.marker, ms=8,
+                    color="white", mec=INK, mew=1.3, ls="", zorder=4)
         ax.set_xlabel(label)
         ax.set_xlim(left=0)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
         ax.set_axisbelow(True)
-    axes[0, 0].set_yticks(range(1, len(names) + 1), [GENERATOR_NAMES[name] for name in names])
+    axes[0, 0].set_yticks(range(1, len(names) + 1), [look.label for look in looks])
     axes[0, 0].invert_yaxis()
-    figure.suptitle(f"{_n(counts.loc[names])} mazes a generator · box: quartiles, "
-                    "whiskers: 5th to 95th percentile", fontsize=11)
+    many = f"{_n(counts.loc[names])} mazes a generator"
+    figure.suptitle(f"{many} · box: quartiles, mark: median, whiskers: 5th to 95th percentile",
+                    fontsize=11)
+    figure.alt = (f"Box plots of {listed(list(columns.values()))} by generator, {many}. Medians: "
+                  + "; ".join(f"{look.label} " + listed([f"{medians.at[name, column]:.4g}"
+                                                         for column in columns])
+                              for name, look in zip(names, looks, strict=True)) + ".")
     return figure
 
 
@@ -366,20 +550,28 @@ def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
     # order statistics of a count that is Poisson around the mean
     chance = stats.poisson.ppf(1 - (rank - 0.5) / trees, n / trees)
     for ax in axes.flat:
-        for name, values in counts.items():
+        for place, (name, values) in enumerate(counts.items()):
+            look = look_of_generator(name)
             ax.step(rank, np.pad(values, (0, trees - len(values))), where="mid", lw=2.5,
-                    color=GENERATOR_COLOURS[name], label=GENERATOR_NAMES[name])
+                    color=look.colour, label=look.label, marker=look.marker, mec="white", ms=8,
+                    markevery=(place * trees // 24, max(1, trees // 8)))
         ax.plot(rank, chance, color=INK, ls=(0, (1, 1.2)), lw=2.2, label="equally likely trees")
         ax.set(xlabel=f"spanning tree (of {trees}, most frequent first)", xlim=(1, trees))
         ax.set_ylim(bottom=0)
     axes[0, 0].set(ylabel="times drawn", title="all draws")
     axes[0, 1].set(ylim=(0, 2 * n / trees), title="the same, below twice the mean")
     axes[0, 0].legend(title=f"n = {n:,} mazes each", alignment="left")
+    figure.alt = (f"How often each of {trees} spanning trees was drawn, n = {n:,} mazes each. "
+                  + "; ".join(f"{look_of_generator(name).label}: {np.count_nonzero(values)} trees, "
+                              f"the most frequent {np.max(values)} times"
+                              for name, values in counts.items())
+                  + f"; equally likely trees: {n / trees:.4g} times each, but for chance.")
     return figure
 
 
 @styled
-def draw_first_errors(table: pd.DataFrame, colour: str = CONDITION_COLOURS["swapped"]) -> Figure:
+def draw_first_errors(table: pd.DataFrame,
+                      colour: str = look_of_condition("swapped").colour) -> Figure:
     """Where and by which rule traces break first.
 
     Args:
@@ -395,6 +587,8 @@ def draw_first_errors(table: pd.DataFrame, colour: str = CONDITION_COLOURS["swap
     ax.set(xlabel="share of traces / %", xlim=(0, 108), title=f"first broken rule "
                                                               f"(n = {len(table):,} traces)")
     ax.tick_params(axis="y", length=0)
+    figure.alt = (f"First broken rule of {len(table):,} traces. "
+                  + "; ".join(f"{error}: {count:,}" for error, count in counts.items()) + ".")
     return figure
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import ndimage
 
 from helpers.astar import Event, solve
-from helpers.corpus import CONDITIONS, PLAN, PROMPT, Corpus, opening_word
+from helpers.conditions import CONDITIONS, Examples
+from helpers.corpus import PLAN_PART, Corpus, Segments
 from helpers.generators import distance
 from helpers.language import Vocabulary, encode_mazes
 from helpers.maze import Maze, generate
@@ -39,12 +40,15 @@ def replay(maze: Maze, events: Iterable[Event]) -> tuple[dict[Cell, Costs], dict
 
 
 def open_list(maze: Maze, events: Iterable[Event]) -> pd.DataFrame:
-    """The open list after some events, in the order of insertion, A*'s choice marked."""
-    cells, _ = replay(maze, events)
+    """The open list after some events, in the order of insertion, A*'s choice marked.
+
+    Once the goal is closed the search is over, and nothing is chosen from what is left.
+    """
+    cells, closed = replay(maze, events)
     table = pd.DataFrame([(*cell, g, h, g + h) for cell, (g, h) in cells.items()],
                          columns=["x", "y", "g", "h", "f"])
     table["next"] = ""
-    if len(table):
+    if len(table) and maze.goal not in closed:
         table.loc[table["f"].idxmin(), "next"] = "close"  # idxmin takes the first among equals
     return table
 
@@ -151,11 +155,10 @@ def created_twice(generators: Sequence[str], rows: int, cols: int, count: int,
     return pd.Series(counts)
 
 
-def example_text(corpus: Corpus, index: int, condition: str) -> str:
-    """One example as text, put together under a condition."""
-    trace = CONDITIONS[condition](corpus, index)
-    return corpus.vocabulary.decode(np.concatenate([corpus.segment(index, PROMPT), trace,
-                                                    corpus.segment(index, PLAN)]))
+def example_text(vocabulary: Vocabulary, examples: Examples, index: int) -> str:
+    """One training example as text."""
+    parts = (examples.prompts, examples.traces, examples.plans)
+    return vocabulary.decode(np.concatenate([part.piece(index) for part in parts]))
 
 
 def response_text(plan: Sequence[Cell], trace: Sequence[Event | str] | None = None) -> str:
@@ -164,19 +167,19 @@ def response_text(plan: Sequence[Cell], trace: Sequence[Event | str] | None = No
     return " ".join([*reasoning, "solution", *(f"plan {x} {y}" for x, y in plan), "end"])
 
 
-def judge_condition(corpus: Corpus, condition: str) -> pd.DataFrame:
+def judge_condition(corpus: Corpus, condition: str, seed: int) -> pd.DataFrame:
     """The verdicts on a corpus's own examples, put together under a condition.
 
     Returns:
         A row an example, columns as of `validator.judge_responses`.
     """
-    trace_of = CONDITIONS[condition]
-    responses = [np.concatenate([trace_of(corpus, i), corpus.segment(i, PLAN)])[1:]
-                 for i in range(len(corpus))]
-    return pd.DataFrame(judge_responses(corpus.mazes, responses, opening_word(condition)))
+    known = CONDITIONS[condition]
+    traces, plans = known.traces(corpus, seed), corpus.part(PLAN_PART)
+    responses = [np.concatenate([traces.piece(i), plans.piece(i)])[1:] for i in range(len(corpus))]
+    return pd.DataFrame(judge_responses(corpus.mazes, responses, known.opening))
 
 
-def borrowed_facts(corpus: Corpus, condition: str) -> pd.DataFrame:
+def borrowed_facts(corpus: Corpus, traces: Segments) -> pd.DataFrame:
     """How much of each example's trace holds for its own maze, rule by rule put aside.
 
     Returns:
@@ -185,7 +188,7 @@ def borrowed_facts(corpus: Corpus, condition: str) -> pd.DataFrame:
     """
     rows = []
     for i in range(len(corpus)):
-        events = corpus.vocabulary.events(CONDITIONS[condition](corpus, i)[1:])
+        events = corpus.vocabulary.events(traces.piece(i)[1:])
         _, x, y, _, h = zip(*events, strict=True)
         x, y = np.array(x), np.array(y)
         goal_x, goal_y = corpus.mazes.goals[i]

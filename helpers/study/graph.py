@@ -79,9 +79,9 @@ def prepare(run: Run, experiment: Experiment, again: bool = False) -> list[str]:
         stale += [job.name for one in found if one.state == "stale" and one.product.costly]
     if stale and not again:
         raise StudyError("\n".join([
-            *lines, f"study {run.scale.name}: {len(set(stale))} of {len(lines)} steps were made with "
-            "other settings or code than stand there now; AGAIN=1 makes them again (what is there "
-            "stays until then), KEEP=1 goes on with them as they are and says so in the results"]))
+            *lines, f"study {run.scale.name}: {len(set(stale))} of {len(lines)} steps were made "
+            "with other settings or code than stand there now; AGAIN=1 makes them again (what is "
+            "there stays until then), KEEP=1 goes on with them and says so in the results"]))
     for job, found in states:
         marker = run.file(job.marker)
         if all(one.usable for one in found):

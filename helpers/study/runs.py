@@ -120,7 +120,8 @@ class Run:
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *functions_of(charts), *functions_of(sentences)), (self.tables(experiment),), costly=False)
+                       (write_report, *functions_of(charts), *functions_of(sentences)),
+                       (self.tables(experiment),), costly=False)
 
     def corpora(self, experiment: Experiment) -> list[Product]:
         """The data sets of an experiment, training sets first."""

@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from helpers import evaluation
@@ -24,6 +23,7 @@ from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, Recipe, build, count_possible, overlap
 from helpers.engine.files import PROJECT, atomic
 from helpers.engine.progress import bar
+from helpers.show.figures import write_svg
 from helpers.show.report import write_report
 from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
@@ -307,12 +307,6 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Writes a figure of a run as SVG; published ones stay."""
     if PROJECT / "results" not in folder.parents:
         write_svg(figure, folder / f"{name}.svg")
-
-
-def write_svg(figure: Figure, path: Path) -> None:
-    """Writes a figure, the same bytes for the same figure."""
-    with rc_context({"svg.hashsalt": path.stem}), atomic(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
 
 
 # ── shared ──────────────────────────────────────────────────────────────────────────────
