@@ -2,10 +2,12 @@
 # executed headless; its executed copy stays in the run's folder (notebooks/).
 # Started by `python -m helpers study`, which sets the working directory to runs/<scale>.
 import os
+import re
 from pathlib import Path
 
 import torch
 
+from helpers.study.notebooks import check_parameters
 from helpers.study.scale import load_scale, sources
 
 ROOT = Path(workflow.basedir)
@@ -21,9 +23,11 @@ os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()),
 def notebook(name, parameters=""):
     """The shell command that executes one notebook with the run's values."""
     copy = f"notebooks/{name}{'_{wildcards.model}' if parameters else ''}.ipynb"
-    return (f"OMP_NUM_THREADS={{threads}} papermill --no-progress-bar --cwd {ROOT}/notebooks "
-            f"{ROOT}/notebooks/{name}.ipynb {copy} -p scale {SCALE.name} "
-            f"-p root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
+    command = (f"OMP_NUM_THREADS={{threads}} papermill --no-progress-bar --cwd {ROOT}/notebooks "
+               f"{ROOT}/notebooks/{name}.ipynb {copy} -p scale {SCALE.name} "
+               f"-p root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
+    check_parameters(ROOT / f"notebooks/{name}.ipynb", re.findall(r" -p (\w+)", command))
+    return command
 
 
 MODEL = "-p condition {params.condition} -p seed {params.seed}"

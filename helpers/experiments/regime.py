@@ -60,17 +60,18 @@ def gather(root: str | Path, scales: list[str]) -> Regime:
     share is of all problems of the training distribution.
 
     Args:
-        root: the folder the runs lie in.
+        root: the folder the runs lie in, seen from the project's.
         scales: their names.
 
     Raises:
         RegimeError: some of the runs have not come to their end.
     """
-    folders = {name: Path(root, name) for name in scales}
+    root = Path(PROJECT, root)
+    folders = {name: root / name for name in scales}
     missing = [name for name, folder in folders.items()
                if not all((folder / file).exists() for file in READ)]
     if missing or not scales:
-        raise RegimeError(f"regime: {Path(root).resolve()} lacks finished runs of "
+        raise RegimeError(f"regime: {root.resolve()} lacks finished runs of "
                           f"{', '.join(missing) or 'any regime scale'}; `make regime` makes them")
     runs = {name: json.loads((folder / "run.json").read_text(encoding="utf-8"))
             for name, folder in folders.items()}

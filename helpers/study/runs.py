@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from helpers.engine.files import atomic
+from helpers.engine.files import PROJECT, atomic
 from helpers.study.scale import Scale
 from helpers.training import has_bfloat16
 
@@ -29,8 +29,9 @@ class Run:
     folder: Path
 
     @classmethod
-    def of(cls, scale: Scale, root: str | Path = "../runs") -> "Run":
-        folder = Path(root, scale.name).resolve()
+    def of(cls, scale: Scale, root: str | Path = "runs") -> "Run":
+        """The run of a scale; a relative root is seen from the project's folder, not from here."""
+        folder = Path(PROJECT, root, scale.name).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
 
@@ -55,6 +56,14 @@ class Run:
         path = self.folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def require(self, notebook: str, *paths: Path) -> None:
+        """Raises FileNotFoundError where a file is missing; says which notebook makes it."""
+        for path in paths:
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"{path} is not there yet: run notebook {notebook} first, with the same scale "
+                    f"and root, or `make study SCALE={self.folder.name}`")
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -127,6 +127,9 @@ def evaluate(scale: Scale, run: Run, condition: str, seed: int) -> pd.DataFrame:
 
 def all_rows(scale: Scale, run: Run) -> pd.DataFrame:
     """The judged responses of every trained model of a run."""
+    for condition in scale.conditions:
+        for seed in scale.seeds:
+            run.require("06_evaluation", run.evaluation(condition, seed, "rows.csv"))
     parts = [pd.read_csv(run.evaluation(condition, seed, "rows.csv"),
                          dtype=dict.fromkeys(("trace_valid", "trace_strict", "trace_exact"),
                                              "boolean"))
@@ -152,7 +155,9 @@ def analyse(scale: Scale, run: Run) -> dict[str, pd.DataFrame]:
 
 
 def tables(scale: Scale, root: str) -> tuple[dict[str, pd.DataFrame], Path]:
-    """The tables of a run, made anew from ``root``, or as published where that is empty.
+    """The tables of a run in ``root``, made anew; where that is empty, as they were written.
+
+    Those are the published ones, or where none are, those of the project's own runs.
 
     Returns:
         The tables by name, and the folder they are from.
@@ -160,8 +165,12 @@ def tables(scale: Scale, root: str) -> tuple[dict[str, pd.DataFrame], Path]:
     if root:
         run = Run.of(scale, root)
         return analyse(scale, run), run.folder
-    folder = PROJECT / "results" / scale.name
-    return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}, folder
+    folders = [PROJECT / place / scale.name for place in ("results", "runs")]
+    for folder in folders:
+        if all((folder / f"{name}.csv").exists() for name in TABLES):
+            return {name: pd.read_csv(folder / f"{name}.csv") for name in TABLES}, folder
+    raise FileNotFoundError(f"no tables of scale {scale.name} in {folders[0]} or {folders[1]}: "
+                            f"run `make study SCALE={scale.name}` first")
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
