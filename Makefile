@@ -7,7 +7,7 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 BIN := .venv/bin
 # notebooks run headless here: bars go to files, and arithmetic on one thread repeats itself
-HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/notebooks/progress OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
+HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/smoke/progress OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
 
 .PHONY: study test lint unit nbval smoke lab bench notebooks publish regime figures clean .venv
 
@@ -24,7 +24,7 @@ unit: .venv
 
 # from nothing: what an earlier version left there would not fit
 nbval: .venv
-	rm -rf runs/notebooks
+	rm -rf runs/smoke
 	$(HEADLESS) $(BIN)/pytest --nbval notebooks
 
 # a study from nothing, not from what an earlier one left
@@ -41,7 +41,7 @@ bench: .venv/.bench
 
 # runs the committed notebooks again and strips what does not belong into version control
 notebooks: .venv
-	rm -rf runs/notebooks
+	rm -rf runs/smoke
 	cd notebooks && $(HEADLESS) ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN *.ipynb
 	$(BIN)/nbstripout --keep-output --keep-count --keep-id --extra-keys \
 	  "metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.execution cell.metadata.papermill" notebooks/*.ipynb

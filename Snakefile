@@ -15,6 +15,7 @@ import torch
 
 from helpers.experiments import EXPERIMENTS
 from helpers.study.graph import prepare
+from helpers.study.notebooks import check_parameters
 from helpers.study.runs import KEEP, Run
 from helpers.study.scale import load_scale
 
@@ -43,15 +44,16 @@ os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()),
 def notebook(name, parameters=""):
     """The shell command that executes one notebook with the run's values."""
     copy = f"notebooks/{name}{'_{wildcards.model}' if parameters else ''}.ipynb"
-    words = ["papermill", "--no-progress-bar", "--cwd", ROOT / "notebooks",
-             ROOT / "notebooks" / f"{name}.ipynb", copy,
-             "-r", "scale", RUN.scale.name, "-r", "experiment", NAME,
-             "-r", "root", RUN.folder.parent]
+    names = {"scale": RUN.scale.name, "experiment": NAME, "root": RUN.folder.parent}
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    check_parameters(path, [*names, *(["model"] if parameters else [])])
+    # text goes in raw: papermill's other option makes numbers of what looks like them
+    words = ["papermill", "--no-progress-bar", "--cwd", path.parent, path, copy,
+             *(word for key, value in names.items() for word in ("-r", key, value))]
     return (f"OMP_NUM_THREADS={{threads}} {' '.join(quote(str(word)) for word in words)} "
             f"{parameters} > {{log:q}} 2>&1")
 
 
-# text goes in raw: papermill's other option makes numbers of what looks like them
 MODEL = "-r model {wildcards.model:q}"
 
 

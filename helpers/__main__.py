@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from typing import IO
 from tqdm import tqdm
 
 from helpers.engine.files import atomic
+from helpers.engine.lines import ReadError, json_entries, text_lines
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary, encode_mazes, jsonl, read_jsonl_text
-from helpers.maze import SAMPLINGS, SPLITS, MazeError, Sampler, check_size
-from helpers.validator import Verdict, judge_text
+from helpers.maze import SAMPLINGS, SPLITS, MazeError, Mazes, Sampler, check_size
+from helpers.rules import OffGridError, Verdict, explain, picture
+from helpers.validator import judge_text
 
 
 class Parser(argparse.ArgumentParser):
@@ -141,7 +144,8 @@ def generate(args: argparse.Namespace) -> int:
 
 def add_validate(commands) -> None:
     command = commands.add_parser("validate", help="judge the plans and traces of a JSONL file")
-    command.add_argument("input", metavar="INPUT.jsonl", help='a file of lines {"text": …}')
+    command.add_argument("input", metavar="INPUT.jsonl",
+                         help='a file of lines {"text": …}, gzip or not, or - for stdin')
     add_size(command)
     add_output(command)
     command.set_defaults(run=validate)
@@ -149,47 +153,127 @@ def add_validate(commands) -> None:
 
 def validate(args: argparse.Namespace) -> int:
     check_size(args.rows, args.cols)
-    try:
-        lines = open(args.input, "rb")  # noqa: SIM115 (closed by the with below)
-    except OSError as error:
-        raise Refusal(f"INPUT.jsonl: got {args.input!r} ({error.strerror}), "
-                      "takes a file that can be read") from None
-    verdicts, malformed = [], 0
-    with lines, output(args.output) as file, progress(None, "line") as bar:
-        for number, line in enumerate(lines, start=1):
+    if same_file(args.input, args.output):
+        raise Refusal(f"--output: got {args.output!r}, which is the input, takes another file")
+    tally, beyond = Tally(), None  # the first prompt of a larger grid
+    with output(args.output) as file, progress(None, "line") as bar:
+        for place, entry in entries(args.input):
             try:
-                verdict = judge_text(read_jsonl_text(line), args.rows, args.cols)
+                verdict = judge_text(read_jsonl_text(entry), args.rows, args.cols)
             except ValueError as error:
-                malformed += 1
-                row = {"error": f"line {number}: {error}"}
+                tally.malformed += 1
+                row = {"error": f"{place}: {error}"}
+                if isinstance(error, OffGridError) and not beyond:
+                    beyond = "{} needs at least {} rows and {} columns".format(place, *error.needs)
             else:
-                verdicts.append(verdict)
+                tally.add(verdict)
                 row = verdict.as_dict()
             file.write(json.dumps(row).encode() + b"\n")
             bar.update()
-    print(summary(verdicts, malformed), file=sys.stderr)
-    return 1 if malformed else 0
+        if beyond and not tally.judged:
+            raise Refusal(f"--rows, --cols: got {args.rows}, {args.cols}, which fit no line of "
+                          f"{args.input}, takes the size of its mazes: {beyond}")
+    print(tally.summary(), file=sys.stderr)
+    return 1 if tally.malformed else 0
 
 
-def summary(verdicts: list[Verdict], malformed: int) -> str:
-    """What was judged and found, in three lines."""
+def entries(path: str) -> Iterator[tuple[str, bytes]]:
+    """The lines to be judged, each with its place."""
+    try:
+        yield from json_entries(text_lines(path))
+    except ReadError as error:
+        raise Refusal(f'INPUT.jsonl: got {path!r} ({error}), takes a file that can be read, with '
+                      'lines {"text": …} or a JSON array of them; gzip too; or - for stdin'
+                      ) from None
 
-    def rate(count, total):
-        return f"{count} of {total}" + (f" ({count / total:.1%})" if total else "")
 
-    def errors(parts):
-        common = Counter(part.error for part in parts if part.error).most_common(3)
-        return "".join(f"; {name} {count}" for name, count in common)
+def same_file(source: str, target: str) -> bool:
+    """Whether both are one file, through links and a shell's redirections too."""
+    try:
+        one, other = (os.fstat(stream) if path == "-" else os.stat(path)
+                      for path, stream in ((source, 0), (target, 1)))
+    except OSError:  # one is not there, which is for its reader or writer to say
+        return False
+    return stat.S_ISREG(one.st_mode) and os.path.samestat(one, other)
 
-    plans = [verdict.plan for verdict in verdicts]
-    traces = [verdict.trace for verdict in verdicts if verdict.trace]
-    return "\n".join([
-        f"lines: {len(verdicts)} judged, {malformed} malformed",
-        f"plans: {rate(sum(plan.valid for plan in plans), len(plans))} valid, "
-        f"{sum(plan.optimal for plan in plans)} optimal{errors(plans)}",
-        f"traces: {rate(sum(trace.valid for trace in traces), len(traces))} valid, "
-        f"{sum(trace.strict for trace in traces)} strict, "
-        f"{sum(trace.exact for trace in traces)} exact{errors(traces)}"])
+
+class Tally:
+    """What was judged and found, counted line by line."""
+
+    def __init__(self):
+        self.judged = self.malformed = 0
+        self.plans, self.traces = Counter(), Counter()  # how many are valid, optimal, …
+        self.errors = {"plans": Counter(), "traces": Counter()}
+
+    def add(self, verdict: Verdict) -> None:
+        self.judged += 1
+        for name, part in (("plans", verdict.plan), ("traces", verdict.trace)):
+            if part:
+                levels = {level for level, reached in part._asdict().items() if reached is True}
+                getattr(self, name).update({"judged", *levels})
+                self.errors[name].update([part.error] if part.error else [])
+
+    def summary(self) -> str:
+        """In three lines."""
+
+        def found(name, *levels):
+            counts = getattr(self, name)
+            total = counts["judged"]
+            share = f" ({counts['valid'] / total:.1%})" if total else ""
+            return (f"{name}: {counts['valid']} of {total}{share} valid, "
+                    + ", ".join(f"{counts[level]} {level}" for level in levels)
+                    + "".join(f"; {error} {n}" for error, n in self.errors[name].most_common(3)))
+
+        return "\n".join([f"lines: {self.judged} judged, {self.malformed} malformed",
+                          found("plans", "optimal"), found("traces", "strict", "exact")])
+
+
+# ── ask ─────────────────────────────────────────────────────────────────────────────────
+
+
+def add_ask(commands) -> None:
+    command = commands.add_parser("ask", help="let a trained model solve mazes", description=(
+        "Prints a model's answer to each maze of a file, the verdict on it, and a picture."))
+    command.add_argument("--model", required=True, metavar="MODEL.safetensors",
+                         help="the model.safetensors of a training, runs/…/training/…/")
+    command.add_argument("--maze", required=True, metavar="FILE",
+                         help="a file of mazes, maps of # . S G with an empty line between or "
+                              "JSONL; or - for stdin")
+    command.add_argument("--which", type=whole_number(1), metavar="N",
+                         help="which maze of the file, from 1 up (default: all)")
+    command.set_defaults(run=ask)
+
+
+def ask(args: argparse.Namespace) -> int:
+    from helpers.evaluation import answers  # torch: seconds, only here
+    from helpers.ownmazes import read_mazes, solvable
+    from helpers.training import CheckpointError, load_model, read_checkpoint
+    try:
+        about, _ = read_checkpoint(args.model)
+        model = load_model(args.model)
+    except CheckpointError as error:
+        raise Refusal(f"--model: {error}; takes the model.safetensors of a training") from None
+    identity = about["identity"]
+    rows, cols = (identity["corpus"][side] for side in ("rows", "cols"))
+    try:
+        mazes = read_mazes(args.maze, rows, cols)
+    except MazeError as error:
+        raise Refusal(f"--{error}; the model is one for {rows}x{cols}") from None
+    n, ways = len(mazes.grids), solvable(mazes)
+    which = list(range(n)) if args.which is None else [args.which - 1]
+    if which[-1] >= n:
+        raise Refusal(f"--which: got {args.which}, takes a whole number from 1 to {n}, the mazes "
+                      f"in {args.maze}")
+    if blocked := [i + 1 for i in which if not ways[i]]:
+        print(f"no way from start to goal: {len(blocked)} of {len(which)} mazes, number "
+              f"{', '.join(map(str, blocked))}\n")
+    chosen = Mazes(*(array[which] for array in mazes))
+    for i, response in zip(which, answers(model, chosen, identity["condition"]), strict=True):
+        maze = mazes.maze(i)
+        print(f"maze {i + 1} of {n}" + ", unsolvable" * (not ways[i]), f"answer: {response}",
+              explain(maze, response), picture(maze, response), "", sep="\n")
+    sys.stdout.flush()
+    return 0
 
 
 # ── study, publish, regime ──────────────────────────────────────────────────────────────
@@ -290,8 +374,8 @@ def progress(total: int | None, unit: str) -> tqdm:
 def parser() -> Parser:
     parser = Parser(prog="helpers", description="Mazes, A* traces, verdicts, the study.")
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
-                                     help="generate, validate, study, publish or regime")
-    for add in (add_generate, add_validate, add_study, add_publish, add_regime):
+                                     help="generate, validate, ask, study, publish or regime")
+    for add in (add_generate, add_validate, add_ask, add_study, add_publish, add_regime):
         add(commands)
     return parser
 

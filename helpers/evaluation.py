@@ -16,6 +16,8 @@ from statsmodels.stats.proportion import proportion_confint
 from helpers.conditions import CONDITIONS, prompts
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus
 from helpers.decoding import generate
+from helpers.language import Vocabulary
+from helpers.maze import Maze, MazeError, Mazes
 from helpers.model import Transformer
 from helpers.validator import judge_responses
 
@@ -42,6 +44,35 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
     """A model's greedy answer to every maze of a corpus, uint16 ids after the opening word."""
     return generate(model, prompts(corpus, CONDITIONS[condition]), max_new_tokens=max_new_tokens,
                     batch_size=batch_size, title=title)
+
+
+def answer(model: Transformer, maze: Maze, condition: str) -> str:
+    """A model's greedy response to any maze of its grid, as `validator.explain` reads it::
+
+        model = load_model("runs/laptop/models/correct_1/model.safetensors")
+        response = answer(model, maze, "correct")
+        print(explain(maze, response))
+    """
+    return answers(model, Mazes.of([maze]), condition)[0]
+
+
+def answers(model: Transformer, mazes: Mazes, condition: str) -> list[str]:
+    """Greedy responses as text, opening word included, each as long as the context allows.
+
+    Raises:
+        MazeError: mazes of another grid than the model's.
+    """
+    rows, cols = mazes.grids.shape[1:]
+    vocabulary = Vocabulary(rows, cols)
+    if vocabulary.size != model.config.vocabulary:
+        raise MazeError(f"maze: got {rows}x{cols}, which has {vocabulary.size} tokens, takes the "
+                        f"grid of the model, which has {model.config.vocabulary}")
+    opening = np.uint16(CONDITIONS[condition].opening)
+    asked = [np.append(vocabulary.prompt_ids(mazes.maze(i)), opening)
+             for i in range(len(mazes.grids))]
+    room = model.config.context - max(map(len, asked))
+    return [vocabulary.decode(np.append(opening, ids))
+            for ids in generate(model, asked, max_new_tokens=room)]
 
 
 def judge(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ There are two ways of sampling:
 Both feed the same kernels (generators.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,7 +66,21 @@ class Maze:
 
     @classmethod
     def from_ascii(cls, *lines: str) -> "Maze":
-        """Reads ``#`` as wall, anything else as free, ``S`` and ``G`` as start and goal."""
+        """Reads ``#`` as wall, ``.`` or a space as free, ``S`` and ``G`` as start and goal.
+
+        Raises:
+            MazeError: another character, rows of different length, not one S and one G.
+        """
+        for number, line in enumerate(lines, start=1):
+            if len(line) != len(lines[0]):
+                raise MazeError(f"row {number}: got {len(line)} columns, takes {len(lines[0])}, "
+                                "as row 1 has")
+            if foreign := set(line) - set("#. SG"):
+                raise MazeError(f"row {number}: got {min(foreign)!r}, takes # (wall), . or space "
+                                "(free), S (start) and G (goal)")
+        for mark in "SG":
+            if (count := "".join(lines).count(mark)) != 1:
+                raise MazeError(f"map: got {count} times {mark}, takes one S and one G")
         chars = np.array([list(line) for line in lines])
         (sy, sx), (gy, gx) = (np.argwhere(chars == mark)[0] for mark in "SG")
         grid = (chars != "#").astype(np.uint8)
@@ -89,6 +104,13 @@ class Mazes(NamedTuple):
     grids: np.ndarray  # uint8 [n, rows, cols], 1 free
     starts: np.ndarray  # int16 [n, 2], x y
     goals: np.ndarray  # int16 [n, 2], x y
+
+    @classmethod
+    def of(cls, mazes: Sequence[Maze]) -> "Mazes":
+        """At least one maze, all of one size, as arrays."""
+        return cls(np.stack([maze.grid for maze in mazes]),
+                   np.array([maze.start for maze in mazes], np.int16),
+                   np.array([maze.goal for maze in mazes], np.int16))
 
     def maze(self, index: int) -> Maze:
         start, goal = (tuple(int(v) for v in ends[index]) for ends in (self.starts, self.goals))

@@ -33,6 +33,18 @@ class PromptError(ValueError):
     """A text whose prompt is no maze; the message names the cause."""
 
 
+class OffGridError(PromptError):
+    """A prompt of a larger grid.
+
+    Attributes:
+        needs: rows and columns of the smallest grid that holds the prompt's cells.
+    """
+
+    def __init__(self, message: str, needs: tuple[int, int]):
+        super().__init__(message)
+        self.needs = needs
+
+
 class PlanVerdict(NamedTuple):
     valid: bool
     optimal: bool  # valid, and as short as the shortest path
@@ -69,6 +81,7 @@ def read_example(text: str, rows: int, cols: int) -> tuple[Maze, str]:
         PromptError: the text does not begin with ``query start X Y goal X Y {wall X Y}*`` on
             this grid with start and goal free, or something stands between that and the
             first ``reasoning`` or ``solution``.
+        OffGridError: it names a cell beyond this grid.
     """
     words = text.split()
 
@@ -82,8 +95,8 @@ def read_example(text: str, rows: int, cols: int) -> tuple[Maze, str]:
                               "numbers")
         x, y = map(number, digits)
         if x >= cols or y >= rows:
-            raise PromptError(f"prompt: {what} {x} {y} lies off the grid of {rows} rows and "
-                              f"{cols} columns")
+            raise OffGridError(f"prompt: {what} {x} {y} lies off the grid of {rows} rows and "
+                               f"{cols} columns", _size(words))
         return x, y
 
     def expect(word: str, at: int) -> None:
@@ -113,6 +126,12 @@ def read_example(text: str, rows: int, cols: int) -> tuple[Maze, str]:
     elif leftover := {"query", "start", "goal", "wall"}.intersection(response):
         raise PromptError(f"prompt: got {min(leftover)!r} after the walls, takes a response")
     return Maze(grid, start, goal), " ".join(response)
+
+
+def _size(words: list[str]) -> tuple[int, int]:
+    """Rows and columns that the cells of a prompt need."""
+    cells = re.findall(r"\b(?:start|goal|wall) ([0-9]+) ([0-9]+)\b", " ".join(words))
+    return max(number(y) for _, y in cells) + 1, max(number(x) for x, _ in cells) + 1
 
 
 def is_decimal(word: str) -> bool:
@@ -314,6 +333,25 @@ def explain(maze: Maze, response: str) -> str:
             lines += ["trace: valid" + ", strict" * verdict.trace.strict
                       + ", exact" * verdict.trace.exact]
     return "\n".join(lines)
+
+
+def picture(maze: Maze, response: str) -> str:
+    """The maze with what a response says about it, right or wrong.
+
+    >>> print(picture(Maze.from_ascii("S..", "#..", "..G"), "solution plan 0 0 plan 1 0 end"))
+    S*.
+    #..
+    ..G
+    S start, G goal, # wall, * plan
+    """
+    trace, plan, _ = sections(response)
+    events, _ = read_events(trace or [])
+    closed = [(event.x, event.y) for event in events if event.kind == "close"]
+    cells = dict.fromkeys(closed, "x") | dict.fromkeys(map(_cell, _groups(plan or [], 3)), "*")
+    for cell in (maze.start, maze.goal, None):  # None: a malformed step
+        cells.pop(cell, None)
+    legend = "S start, G goal, # wall, * plan" + ", x closed by the trace" * bool(closed)
+    return f"{maze.ascii(cells)}\n{legend}"
 
 
 def _scene(maze: Maze, start: str, groups: list[str], broken: Break,

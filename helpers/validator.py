@@ -58,9 +58,7 @@ def judge_text(text: str, rows: int, cols: int) -> Verdict:
 def judge(maze: Maze, response: str) -> Verdict:
     """The verdict on a response, its opening word (``reasoning``, ``solution``) included."""
     ids = _tables(maze.rows, maze.cols).encode(response)
-    mazes = Mazes(maze.grid[None], np.array([maze.start], np.int16),
-                  np.array([maze.goal], np.int16))
-    return verdict(judge_ids(mazes, ids, np.array([[0, len(ids)]])), 0)
+    return verdict(judge_ids(Mazes.of([maze]), ids, np.array([[0, len(ids)]])), 0)
 
 
 # ── from ids ────────────────────────────────────────────────────────────────────────────

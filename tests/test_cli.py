@@ -1,18 +1,26 @@
 """The command line: what it writes, and that wrong arguments cost one line and nothing else."""
 
 import errno
+import gzip
 import json
 import os
 import resource
 import subprocess
 import sys
+import tracemalloc
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from helpers import __main__ as cli
+from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
+from helpers.evaluation import answer
+from helpers.maze import Maze
+from helpers.model import ModelConfig
+from helpers.rules import explain, picture
+from helpers.training import Trainer, TrainingConfig, load_model
 
 PROMPT = "query start 0 0 goal 2 2 wall 2 0 wall 0 1"
 PLAN = "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 2 2"
@@ -123,8 +131,8 @@ def test_generate_refuses(capsys, changes, message):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ([], "COMMAND: got nothing, takes generate, validate, study, publish or regime"),
-    (["train"], "COMMAND: got 'train', takes generate, validate, study, publish or regime"),
+    ([], "COMMAND: got nothing, takes generate, validate, ask, study"),
+    (["train"], "COMMAND: got 'train', takes generate, validate, ask, study"),
     (["generate", "--count"], "--count: got nothing, takes the number of examples"),
     (["--verbose"], "COMMAND: got nothing"),
     (["validate", "a", "b", "--rows", "3", "--cols", "3", "--output", "-"],
@@ -165,7 +173,6 @@ def test_validate_goes_on_after_malformed_lines(capsys):
         "no json",
         json.dumps({"text": f"{PROMPT} reasoning close 0 0 c0 c4 solution plan 45 0 end"}),
         json.dumps({"txt": PROMPT}),
-        "",
         json.dumps({"text": "query start 9 9"}),
         json.dumps({"text": f"{PROMPT} solution plan 0 0 plan 1 1 end", "more": 1}),
     ]
@@ -174,16 +181,16 @@ def test_validate_goes_on_after_malformed_lines(capsys):
     out, err = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row.get("error", "").partition(":")[0] for row in rows] == [
-        "", "line 2", "", "line 4", "line 5", "line 6", "", "line 8"]
+        "", "line 2", "", "line 4", "line 5", "", "line 7"]
     assert rows[1] == {"error": 'line 2: got no JSON object with a string under "text"'}
-    assert rows[5] == {"error": "line 6: prompt: start 9 9 lies off the grid of 3 rows and "
+    assert rows[4] == {"error": "line 5: prompt: start 9 9 lies off the grid of 3 rows and "
                                 "3 columns"}
     assert rows[2]["plan"]["error"] == "wrong_start"
     assert rows[2]["trace"]["error"] == "goal_not_reached"
-    assert rows[6] == {"plan": {"valid": False, "optimal": False, "error": "jump", "step": 1},
+    assert rows[5] == {"plan": {"valid": False, "optimal": False, "error": "jump", "step": 1},
                        "trace": None}
     assert err.splitlines() == [
-        "lines: 3 judged, 5 malformed",
+        "lines: 3 judged, 4 malformed",
         "plans: 1 of 3 (33.3%) valid, 1 optimal; wrong_start 1; jump 1",
         "traces: 0 of 1 (0.0%) valid, 0 strict, 0 exact; goal_not_reached 1"]
 
@@ -195,15 +202,118 @@ def test_validate_nothing(capsys):
     assert "plans: 0 of 0 valid" in capsys.readouterr().err
 
 
-def test_validate_in_place():
-    Path("in.jsonl").write_text(json.dumps({"text": f"{PROMPT} solution {PLAN} end"}) + "\n")
-    assert run("validate", output="in.jsonl") == 0
-    assert json.loads(Path("in.jsonl").read_text())["plan"]["valid"]
+RIGHT = json.dumps({"text": f"{PROMPT} solution {PLAN} end"})
+WRONG = json.dumps({"text": f"{PROMPT} solution plan 0 0 plan 1 1 end"})
+FORMS = {
+    "lines": f"{RIGHT}\n{WRONG}\n".encode(),
+    "no end of line": f"{RIGHT}\n{WRONG}".encode(),
+    "CRLF": f"{RIGHT}\r\n{WRONG}\r\n".encode(),
+    "blank lines": f"\n{RIGHT}\n \t\n\r\n{WRONG}\n\n".encode(),
+    "byte order mark": f"{RIGHT}\n{WRONG}\n".encode("utf-8-sig"),
+    "UTF-16": f"{RIGHT}\n{WRONG}\n".encode("utf-16"),
+    "UTF-16, big endian, CRLF": f"\ufeff{RIGHT}\r\n{WRONG}".encode("utf-16-be"),
+    "array": f"[{RIGHT}, {WRONG}]".encode(),
+    "array over lines": json.dumps([json.loads(RIGHT), json.loads(WRONG)], indent=1).encode(),
+}
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("form", FORMS)
+def test_validate_reads(form, packed, capsys):
+    Path("in.jsonl").write_bytes(packed(FORMS[form]))
+    assert run("validate") == 0
+    verdicts = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [verdict["plan"]["valid"] for verdict in verdicts] == [True, False]
+    assert "lines: 2 judged, 0 malformed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("redirected", [True, False])
+def test_validate_stdin(redirected):
+    content = gzip.compress(FORMS["lines"])
+    Path("in.jsonl").write_bytes(content)
+    with open("in.jsonl", "rb") as file:
+        source = {"stdin": file} if redirected else {"input": content}
+        done = subprocess.run([sys.executable, "-m", "helpers", *argv("validate", input="-",
+                                                                     output="-")],
+                              env=ENVIRONMENT, capture_output=True, **source)
+    assert done.returncode == 0
+    assert [json.loads(line)["plan"]["valid"] for line in done.stdout.splitlines()] == [True, False]
+
+
+def test_blank_lines_and_entries_keep_their_numbers(capsys):
+    for content, places in ((f"\n{RIGHT}\n\n{{}}\n", ["line 4"]), (f"[{RIGHT}, 5, {{}}]",
+                                                                ["entry 2", "entry 3"])):
+        Path("in.jsonl").write_text(content)
+        assert run("validate", output="-") == 1
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [row["error"].partition(":")[0] for row in rows[1:]] == places
+
+
+def test_validate_keeps_nothing_in_memory():
+    """Ten times the lines take no more of it."""
+    peaks = []
+    for lines in (1000, 10_000):
+        Path("in.jsonl").write_text(f"{RIGHT}\n" * lines)
+        tracemalloc.start()
+        assert run("validate") == 0
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 500_000  # verdicts kept would be 1.3 MB
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+@pytest.mark.parametrize("other", ["in.jsonl", "./in.jsonl"])
+def test_validate_refuses_to_overwrite_its_input(capsys, link, other):
+    Path("in.jsonl").write_text(RIGHT)
+    if link:
+        link(other, "other.jsonl")
+        other = "other.jsonl"
+    message = refused(capsys, argv("validate", output=other))
+    assert f"--output: got {other!r}, which is the input, takes another file" in message
+    assert Path("in.jsonl").read_text() == RIGHT
+
+
+@pytest.mark.parametrize("shell", ["validate - --output a <a", "validate a --output - >>a",
+                                   "validate - --output - <a >>a"])
+def test_validate_refuses_its_input_redirected(shell):
+    Path("a").write_text(RIGHT)
+    done = subprocess.run(f"{sys.executable} -m helpers {shell} --rows 3 --cols 3",
+                          shell=True, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.endswith("which is the input, takes another file\n")
+    assert (files(), Path("a").read_text()) == (["a"], RIGHT)
+
+
+def test_validate_names_a_size_that_fits_no_line(capsys):
+    run("generate", rows="8", cols="9", output="in.jsonl")
+    message = refused(capsys, argv("validate", rows="8", cols="5"))
+    assert ("--rows, --cols: got 8, 5, which fit no line of in.jsonl, takes the size of its mazes: "
+            "line 1 needs at least 8 rows and 9 columns") in message
+
+
+LONG = "\n".join(map(str, range(5000))).encode()
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (gzip.compress(LONG, mtime=0)[:4000], "(truncated or damaged gzip: Compressed file ended"),
+    (gzip.compress(LONG, mtime=0)[:-8] + bytes(8), "(CRC check failed"),
+    (b"\x1f\x8b no gzip", "(Unknown compression method)"),
+    (FORMS["lines"].decode().encode("utf-16-le"), "(not text, or UTF-16 without a byte order mark"),
+    (f"[{RIGHT}, ".encode(), "(begins as a JSON array and is none: Expecting value"),
+    (f"[{RIGHT}]\n[{RIGHT}]".encode(), "(begins as a JSON array and is none: Extra data"),
+    (b"[" * 100_000, "(begins as a JSON array and is none: "),
+])
+def test_validate_names_what_it_cannot_read(capsys, content, message):
+    Path("in.jsonl").write_bytes(content)
+    line = refused(capsys, argv("validate"))
+    assert f"INPUT.jsonl: got 'in.jsonl' {message}" in line
+    assert "takes a file that can be read, with lines" in line
 
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"input": "absent.jsonl"}, "INPUT.jsonl: got 'absent.jsonl' (No such file or directory)"),
     ({"input": "."}, "INPUT.jsonl: got '.' (Is a directory), takes a file that can be read"),
+    ({"input": "no\nfile"}, "INPUT.jsonl: got 'no\\nfile' (No such file or directory)"),
     ({"rows": "two"}, "--rows: got 'two', takes a whole number from 3 up"),
     ({"cols": None}, "--cols: got nothing, takes a whole number from 3 up"),
     ({"rows": "200"}, "--rows: got 200, takes a whole number from 3 to 180"),
@@ -212,6 +322,86 @@ def test_validate_in_place():
 def test_validate_refuses(capsys, changes, message):
     Path("in.jsonl").write_text("")
     assert message in refused(capsys, argv("validate", **changes))
+
+
+# ── ask ─────────────────────────────────────────────────────────────────────────────────
+
+MAPS = "S.#.\n#..G\n....\n####\n\nS#G.\n####\n....\n....\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, one_thread) -> str:
+    """A model that has learnt next to nothing, for 4x4 mazes."""
+    corpus = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 16))
+    config = ModelConfig(vocabulary=corpus.vocabulary.size, context=80, width=16, layers=1,
+                         heads=1, kv_heads=1, mlp_width=16)
+    folder = tmp_path_factory.mktemp("model")
+    Trainer(corpus, "solution_only", config, TrainingConfig(batch_size=8), seed=1, folder=folder,
+            compiled=False).run()
+    return str(folder / "model.safetensors")
+
+
+def test_ask(model, capsys):
+    Path("maps.txt").write_text(MAPS)
+    assert cli.main(["ask", "--model", model, "--maze", "maps.txt"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("no way from start to goal: 1 of 2 mazes, number 2\n")
+    first, second = out.split("\n\n")[1:3]
+    maze = Maze.from_ascii("S.#.", "#..G", "....", "####")
+    response = answer(load_model(model), maze, "solution_only")
+    assert response.startswith("solution ")
+    assert first == "\n".join(["maze 1 of 2", f"answer: {response}", explain(maze, response),
+                               picture(maze, response)])
+    assert second.startswith("maze 2 of 2, unsolvable\nanswer: solution ")
+    assert "\nplan: " in second
+
+
+def test_ask_one_of_several(model, capsys):
+    prompt = "query start 0 0 goal 3 3 wall 1 0"
+    Path("mazes.jsonl").write_text(2 * f'{{"text": "{prompt} solution end"}}\n\n')
+    assert cli.main(["ask", "--model", model, "--maze", "mazes.jsonl", "--which", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("maze 2 of 2\nanswer: solution ")
+    assert "maze 1" not in out
+
+
+def test_ask_with_a_trace(model, capsys, monkeypatch):
+    """What a model that has learnt to solve mazes would be seen to write."""
+    response = ("reasoning close 0 0 c0 c4 create 1 0 c1 c3 close 1 0 c1 c3 solution "
+                "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 3 1 end")
+    monkeypatch.setattr("helpers.evaluation.answers", lambda *_: [response])
+    Path("maps.txt").write_text(MAPS)
+    assert cli.main(["ask", "--model", model, "--maze", "maps.txt", "--which", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "plan: valid, optimal",
+        'trace: event 3, the end, breaks goal_not_reached: expected a close of the goal, (3, 1)',
+        "Sx#.", "#..G", "....", "####", "S start, G goal, # wall, o open, x closed, ! here",
+        "S*#.", "#**G", "....", "####", "S start, G goal, # wall, * plan, x closed by the trace",
+        ""]
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--maze", "maps.txt", "--model", "absent"],
+     "--model: checkpoint absent: there is no such file; takes the model.safetensors of a"),
+    (["--maze", "maps.txt", "--model", "."], "--model: checkpoint .: unreadable or truncated"),
+    (["--maze", "maps.txt", "--model", "maps.txt"], "--model: checkpoint maps.txt: unreadable"),
+    (["--maze", "absent"], "--maze absent: No such file or directory; the model is one for 4x4"),
+    (["--maze", "small.txt"],
+     "--maze small.txt: maze 1 (from line 1): got 3x3, takes 4x4; the model is one for 4x4"),
+    (["--maze", "large.jsonl"],
+     "--maze large.jsonl: line 1: prompt: goal 4 4 lies off the grid of 4 rows and 4 columns; the "
+     "model is one for 4x4"),
+    (["--maze", "maps.txt", "--which", "0"], "--which: got '0', takes a whole number from 1 up"),
+    (["--maze", "maps.txt", "--which", "3"],
+     "--which: got 3, takes a whole number from 1 to 2, the mazes in maps.txt"),
+    ([], "--maze: got nothing, takes a file of mazes, maps of # . S G"),
+])
+def test_ask_refuses(model, capsys, words, message):
+    Path("maps.txt").write_text(MAPS)
+    Path("small.txt").write_text("S..\n...\n..G")
+    Path("large.jsonl").write_text('{"text": "query start 0 0 goal 4 4"}')
+    assert message in refused(capsys, ["ask", "--model", model, *words])
 
 
 # ── disks and pipes ─────────────────────────────────────────────────────────────────────

@@ -287,3 +287,16 @@ def test_a_cell_is_column_then_row():
     assert maze.grid[1, 2] == 0  # the wall at x = 2, y = 1
     assert maze.ascii() == str(maze) == "S.#.\n..#.\n...G"
     assert maze.ascii({(1, 2): "o", (9, 9): "o"}) == "S.#.\n..#.\n.o.G"
+
+
+@pytest.mark.parametrize(("lines", "message"), [
+    (["S.", ".G."], "row 2: got 3 columns, takes 2, as row 1 has"),
+    (["S.", "xG"], r"row 2: got 'x', takes # \(wall\)"),
+    (["S.", "g."], "row 2: got 'g'"),
+    ([".."], "map: got 0 times S, takes one S and one G"),
+    (["SG", ".S"], "map: got 2 times S"),
+    ([], "map: got 0 times S"),
+])
+def test_maps_that_are_none(lines, message):
+    with pytest.raises(MazeError, match=message):
+        Maze.from_ascii(*lines)

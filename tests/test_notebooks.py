@@ -1,14 +1,23 @@
 """Committed notebooks: executed in order, clean, short cells, more prose than code.
 
+And as people use them: any cell run again, opened in any order, from any folder.
+
 That their outputs are still what they were is checked by ``pytest --nbval``.
 """
 
+import ast
+import re
 from itertools import count
 from pathlib import Path
 from statistics import median
 
 import nbformat
 import pytest
+
+from helpers.study import scale as scale_module
+from helpers.study import steps
+from helpers.study.runs import Run
+from helpers.study.scale import PROJECT, load_scale
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -70,3 +79,143 @@ def test_markers_stand_alone_on_their_line(notebook):
             if "NBVAL" in line:
                 assert line.startswith("# NBVAL_")
                 assert " " not in line.removeprefix("# ")
+
+
+# ── as people use them ──────────────────────────────────────────────────────────────────
+
+
+class Names(ast.NodeVisitor):
+    """The names that a cell reads before it binds them itself, and those that it binds."""
+
+    def __init__(self, source: str):
+        self.read, self.bound = set(), set()
+        self.visit(ast.parse(source))
+
+    def visit_Name(self, node):
+        if isinstance(node.ctx, ast.Store):
+            self.bound.add(node.id)
+        elif node.id not in self.bound:
+            self.read.add(node.id)
+
+    def visit_in_order(self, *parts):
+        for part in parts:
+            for node in part if isinstance(part, list) else [part]:
+                self.visit(node)
+
+    def visit_Assign(self, node):
+        self.visit_in_order(node.value, node.targets)
+
+    def visit_AugAssign(self, node):
+        self.visit(ast.parse(ast.unparse(node.target)))  # read before it is bound
+        self.visit_in_order(node.value, node.target)
+
+    def visit_For(self, node):
+        self.visit_in_order(node.iter, node.target, node.body, node.orelse)
+
+    def visit_comprehension_alone(self, node):
+        inner = Names("")
+        inner.visit_in_order(node.generators)
+        inner.generic_visit(node)
+        self.read |= inner.read - inner.bound - self.bound
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_comprehension_alone
+
+    def visit_alias(self, node):
+        self.bound.add(node.asname or node.name)
+
+
+@pytest.mark.parametrize(("source", "read", "bound"), [
+    ("a = b", {"b"}, {"a"}),
+    ("a = f(a)", {"a", "f"}, {"a"}),
+    ("a = 1\nb = a", set(), {"a", "b"}),
+    ("a += 1", {"a"}, {"a"}),
+    ("for x, y in z:\n    w = x", {"z"}, {"x", "y", "w"}),
+    ("[x + a for x in z if x]", {"a", "z"}, set()),
+    ("from m import n as a", set(), {"a"}),
+])
+def test_names_of_a_cell(source, read, bound):
+    names = Names(source)
+    assert (names.read, names.bound) == (read, bound)
+
+
+def test_any_cell_can_be_run_again(notebook):
+    """What a cell reads, neither it nor a later one binds anew."""
+    cells = [(cell.source, Names(cell.source)) for cell in code_cells(notebook)]
+    for i, (source, names) in enumerate(cells):
+        for later, other in cells[i:]:
+            assert not names.read & other.bound, f"{source}\n── is changed by ──\n{later}"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The folder of runs of a smoke scale that is smaller still."""
+    folder = tmp_path_factory.mktemp("tiny")
+    text = (scale_module.SCALES / "smoke.yml").read_text()
+    for name, value in (("train", 800), ("test", 4), ("validation", 3)):
+        text = re.sub(f"^{name}_examples: .*$", f"{name}_examples: {value}", text,
+                      flags=re.MULTILINE)
+    (folder / "smoke.yml").write_text(text.replace("max_new_tokens: 240", "max_new_tokens: 60"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scale_module.load_scale, "__defaults__", (folder,))
+        yield folder / "runs"
+
+
+def run_cells(name: str, times: int, **given) -> dict:
+    """Runs every code cell so many times, one after the other; returns the notebook's names."""
+    notebook = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4)
+    names = {}
+    for cell in code_cells(notebook):
+        for _ in range(times):
+            exec(compile(cell.source, name, "exec"), names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= given
+    return names
+
+
+def test_opened_first_they_say_what_to_run(tiny, tmp_path):
+    for name, first in (("05_training", "04_corpus"), ("06_evaluation", "05_training"),
+                        ("07_analysis", "06_evaluation")):
+        with pytest.raises(FileNotFoundError, match=f"run notebook {first} first.* or `make study "
+                                                    "SCALE=smoke`"):
+            run_cells(name, 1, root=str(tmp_path), scale="smoke")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_every_cell_twice(tiny, capsys):
+    for name in ("04_corpus", "05_training", "06_evaluation"):
+        names = run_cells(name, 2, root=str(tiny))
+        assert names["scale"] == "smoke"
+        assert names["run"].folder == tiny / "smoke"
+    assert run_cells("07_analysis", 2)["folder"] == PROJECT / "results" / "laptop"
+    run_cells("08_regime", 2)
+
+
+def test_runs_lie_in_the_project_wherever_one_is(tmp_path, monkeypatch):
+    """So papermill without --cwd writes nothing elsewhere, and finds what `make study` made."""
+    monkeypatch.chdir(tmp_path)
+    made = []
+    monkeypatch.setattr(Path, "mkdir", lambda path, **_: made.append(path))
+    for root in ("runs", "../elsewhere", tmp_path):
+        Run.of(load_scale("laptop"), root)
+    assert made == [PROJECT / "runs" / "laptop", PROJECT.parent / "elsewhere" / "laptop",
+                    tmp_path / "laptop"]
+
+
+def test_notebooks_look_where_studies_are(notebook):
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    values = {}
+    exec(cell.source, values)
+    assert values.get("root", "runs") in ("runs", "")
+
+
+def test_tables_of_the_own_run_where_none_are_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "PROJECT", tmp_path)
+    scale = load_scale("laptop")
+    with pytest.raises(FileNotFoundError, match="run `make study SCALE=laptop` first"):
+        steps.tables(scale, "")
+    for place in ("runs", "results"):
+        folder = tmp_path / place / "laptop"
+        folder.mkdir(parents=True)
+        for name in steps.TABLES:
+            (folder / f"{name}.csv").write_text("a\n1\n")
+        assert steps.tables(scale, "")[1] == folder

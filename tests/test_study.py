@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 import pytest
 
@@ -21,6 +20,7 @@ from helpers.evaluation import HEADLINE
 from helpers.study import graph as study_module
 from helpers.study import scale as scale_module
 from helpers.study.graph import StudyError, guarded, locked, publish, running, steps, study, summary
+from helpers.study.notebooks import check_parameters, parameters
 from helpers.study.runs import PUBLISHED, Run
 from helpers.study.scale import load_scale
 
@@ -78,13 +78,6 @@ def test_wrong_number_of_cores(cores, capsys):
 # ── the run graph and the notebooks ─────────────────────────────────────────────────────
 
 
-def declared(notebook: str) -> set[str]:
-    """The names that a notebook's parameters cell gives values to."""
-    cells = nbformat.read(PROJECT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
-    (cell,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    return set(re.findall(r"^(\w+) = ", cell.source, re.MULTILINE))
-
-
 def test_parameters_are_declared():
     """Papermill only warns of a name that the notebook does not have."""
     snakefile = (PROJECT / "Snakefile").read_text()
@@ -96,7 +89,30 @@ def test_parameters_are_declared():
     used = re.findall(r"^ +notebook\(\"(\w+)\"(.*)\)$", snakefile, re.MULTILINE)
     assert len(used) == 4
     for notebook, more in used:
-        assert shared | (per_model if "MODEL" in more else set()) <= declared(notebook), notebook
+        assert shared | (per_model if "MODEL" in more else set()) <= parameters(
+            PROJECT / "notebooks" / f"{notebook}.ipynb"), notebook
+
+
+def test_unknown_parameters_are_refused():
+    notebook = PROJECT / "notebooks" / "05_training.ipynb"
+    check_parameters(notebook, ["scale", "root", "condition", "seed"])
+    with pytest.raises(ValueError, match="parameter sed: notebook 05_training.ipynb takes "
+                                         "condition, root, scale, seed$"):
+        check_parameters(notebook, ["scale", "sed"])
+
+
+def test_the_run_graph_refuses_a_parameter_that_its_notebook_does_not_have(tmp_path):
+    """Before anything runs: papermill would only warn."""
+    for name in ("notebooks", "scales", "helpers"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    graph = (PROJECT / "Snakefile").read_text().replace("-p seed {", "-p sed {")
+    (tmp_path / "Snakefile").write_text(graph)
+    done = subprocess.run([sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--snakefile",
+                           tmp_path / "Snakefile", "--directory", tmp_path / "run",
+                           "--config", "scale=smoke"],
+                          env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "parameter sed: notebook 05_training.ipynb takes" in done.stdout + done.stderr
 
 
 def test_a_scales_name_stays_text(tmp_path):

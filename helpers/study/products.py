@@ -33,6 +33,7 @@ class Product:
         settings: the numbers it follows from, as JSON holds them.
         starts: the functions it is made with; what they reach counts.
         inputs: the products it is made from.
+        made_by: the notebook that makes it.
         costly: whether making it again takes more than moments.
     """
 
@@ -40,6 +41,7 @@ class Product:
     files: tuple[str, ...]
     settings: dict
     starts: tuple[Callable, ...]
+    made_by: str
     inputs: tuple["Product", ...] = ()
     costly: bool = True
 
@@ -118,7 +120,9 @@ class Store:
         status = self.status(product)
         if not status.usable:
             raise StaleError(f"{product.name}: is {status.state}"
-                             + (f" ({status.why})" if status.why else ""))
+                             + (f" ({status.why})" if status.why else "")
+                             + f"; run notebook {product.made_by} first, with the same scale and "
+                             f"root, or `make study SCALE={self.folder.name}`")
         return self.path(product)
 
     @contextmanager

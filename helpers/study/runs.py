@@ -70,7 +70,7 @@ class Run:
         """
         recipe = (scale or self.scale).recipe(role, generator)
         return Product(f"corpus {recipe.name}", (f"corpus/{recipe.name}.safetensors",),
-                       asdict(recipe), (build, GENERATORS[recipe.generator].kernel))
+                       asdict(recipe), (build, GENERATORS[recipe.generator].kernel), "04_corpus")
 
     def model(self, spec: ModelSpec) -> Product:
         """The trained weights of a model."""
@@ -82,14 +82,14 @@ class Run:
                        (f"models/{spec.name}/model.safetensors",
                         f"models/{spec.name}/metrics.jsonl"),
                        settings, (Trainer, Batches, put_together, condition.traces),
-                       (self.corpus("train", scale=scale),))
+                       "05_training", (self.corpus("train", scale=scale),))
 
     def curve(self, spec: ModelSpec) -> Product:
         """What a model could do at points of its training, on the validation mazes."""
         scale = self.scale_of(spec)
         return Product(f"curve {spec.name}", (f"models/{spec.name}/curve.csv",),
                        {"max_new_tokens": scale.decoding.max_new_tokens},
-                       (respond, judge, curve_point),
+                       (respond, judge, curve_point), "05_training",
                        (self.model(spec), self.corpus("validation", scale=scale)))
 
     def answers(self, spec: EvaluationSpec) -> Product:
@@ -99,7 +99,7 @@ class Run:
         return Product(f"answers {spec.name}",
                        (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
                        {"max_new_tokens": scale.decoding.max_new_tokens, **dict(spec.answering)},
-                       (respond, judge, texts),
+                       (respond, judge, texts), "06_evaluation",
                        (self.model(spec.model), self.corpus("test", spec.distribution, scale)))
 
     def tables(self, experiment: Experiment) -> Product:
@@ -110,7 +110,7 @@ class Run:
         return Product(f"tables {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"evaluations": [one.name for one in evaluations]}, (experiment.analyse,),
-                       (*map(self.answers, evaluations), *curves), costly=False)
+                       experiment.notebook, (*map(self.answers, evaluations), *curves), costly=False)
 
     def report(self, experiment: Experiment) -> Product:
         """The figures of an experiment, and its notebook as a page."""
@@ -121,7 +121,7 @@ class Run:
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
                        (write_report, *functions_of(charts), *functions_of(sentences)),
-                       (self.tables(experiment),), costly=False)
+                       experiment.notebook, (self.tables(experiment),), costly=False)
 
     def corpora(self, experiment: Experiment) -> list[Product]:
         """The data sets of an experiment, training sets first."""
@@ -147,7 +147,11 @@ class Run:
                 for name, parameter in CONDITIONS[spec.condition].parameters.items()}
 
     def load(self, product: Product) -> Corpus:
-        """Reads a corpus, checked to be what the present settings make."""
+        """Reads a corpus, checked to be what the present settings make.
+
+        Raises:
+            StaleError: it is not.
+        """
         return Corpus.load(self.store.use(product))
 
 

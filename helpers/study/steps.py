@@ -7,7 +7,7 @@ nothing the second time.
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,12 +46,21 @@ def make_corpora(run: Run, experiment: Experiment) -> pd.DataFrame:
         `corpus_table` of all of them.
     """
     todo = [one for one in run.corpora(experiment) if not run.store.status(one).usable]
-    total = sum(_drawn(one.settings) for one in todo)
-    with bar(total, "corpora", "maze") as progress:
+    with bar(sum(_drawn(one.settings) for one in todo), "corpora", "maze") as progress:
         for product in todo:
-            with _making(run, product):
-                build(_recipe(product), progress=progress.update).save(run.file(*product.files))
+            corpus(run, product, progress.update)
     return corpus_table([run.load(product) for product in run.corpora(experiment)])
+
+
+def corpus(run: Run, product: Product, progress: Callable[[int], object] = lambda _: None
+           ) -> Corpus:
+    """Reads a corpus; makes it first where it is missing or would come out different now."""
+    path = run.file(*product.files)
+    with FileLock(path.with_suffix(".lock")):  # two trainings may want the same one
+        if not run.store.status(product).usable:
+            with _making(run, product):
+                build(_recipe(product), progress=progress).save(path)
+    return run.load(product)
 
 
 def _recipe(product: Product) -> Recipe:
@@ -103,12 +112,12 @@ def corpus_table(corpora: list[Corpus]) -> pd.DataFrame:
 def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
     """The training of one model, in a folder."""
     scale = run.scale_of(spec)
-    corpus = run.load(run.corpus("train", scale=scale))
+    examples = corpus(run, run.corpus("train", scale=scale))
     parameters = run.parameters(spec)
-    examples = put_together(corpus, CONDITIONS[spec.condition], spec.seed, **parameters)
-    batches = Batches(examples, scale.training.batch_size, scale.training.epochs, spec.seed)
+    together = put_together(examples, CONDITIONS[spec.condition], spec.seed, **parameters)
+    batches = Batches(together, scale.training.batch_size, scale.training.epochs, spec.seed)
     about = {"condition": spec.condition, "parameters": parameters,
-             "corpus": {**corpus.recipe.__dict__, "sha256": corpus.sha256}}
+             "corpus": {**examples.recipe.__dict__, "sha256": examples.sha256}}
     return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
                    follows_from=about, title=f"training {spec.name}", device=device())
 
@@ -163,12 +172,12 @@ def follow(run: Run, spec: ModelSpec) -> pd.DataFrame:
     if not run.store.status(product).usable:
         scale = run.scale_of(spec)
         model = run.store.use(run.model(spec))
-        corpus = run.load(run.corpus("validation", scale=scale))
+        mazes = corpus(run, run.corpus("validation", scale=scale))
         points = [*sorted(model.with_name("snapshots").glob("*.safetensors")), model]
         with _making(run, product), bar(len(points), f"curve {spec.name}", "point") as progress:
             rows = []
             for point in points:
-                judged = _judged(run, spec, corpus, point, {})[0]
+                judged = _judged(run, spec, mazes, point, {})[0]
                 rows.append(evaluation.curve_point(judged, read_checkpoint(point)[0]["counters"]))
                 progress.update()
             _write_csv(pd.DataFrame(rows), path)
@@ -192,28 +201,28 @@ def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
         product = run.answers(spec)
         if run.store.status(product).usable:
             continue
-        corpus = run.load(run.corpus("test", spec.distribution, run.scale_of(spec.model)))
         path = run.store.use(run.model(spec.model))
+        mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
         with _making(run, product):
-            rows, responses = _judged(run, spec.model, corpus, path, dict(spec.answering),
+            rows, responses = _judged(run, spec.model, mazes, path, dict(spec.answering),
                                       title=f"answers {spec.name.replace('/', ' ')}")
             rows_file, responses_file = (run.file(name) for name in product.files)
             _write_csv(rows, rows_file)
             with atomic(responses_file, "w") as file:
-                for text in evaluation.texts(corpus, spec.model.condition, responses):
+                for text in evaluation.texts(mazes, spec.model.condition, responses):
                     file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
     return all_rows(run, specs)
 
 
-def _judged(run: Run, spec: ModelSpec, corpus: Corpus, path: Path, answering: dict,
+def _judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dict,
             title: str | None = None):
     """A model's answers to a corpus: rows of verdicts, and the answers."""
     scale = run.scale_of(spec)
-    model = load_model(path, corpus, device(), scale.transformer().context)
-    responses = evaluation.respond(model, corpus, spec.condition, title=title,
+    model = load_model(path, mazes, device(), scale.transformer().context)
+    responses = evaluation.respond(model, mazes, spec.condition, title=title,
                                    max_new_tokens=scale.decoding.max_new_tokens,
                                    batch_size=scale.decoding.batch_size, **answering)
-    return evaluation.judge(corpus, spec.condition, responses), responses
+    return evaluation.judge(mazes, spec.condition, responses), responses
 
 
 def all_rows(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
