@@ -1,5 +1,9 @@
-# study · test · lab · bench · regime  (each sets up .venv itself)
+# study · test · lab · bench · publish  (each sets up .venv itself)
 SCALE ?= laptop
+EXPERIMENT ?= headline
+# what was made with other settings or code: AGAIN=1 makes it again, KEEP=1 goes on with it
+AGAIN ?=
+KEEP ?=
 PYTHON ?= python3
 # e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
 TORCH_INDEX ?=
@@ -12,7 +16,8 @@ HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/smoke/progress OMP_NUM_THREADS=1 PYDE
 .PHONY: study test lint unit nbval smoke lab bench notebooks publish regime figures clean .venv
 
 study: .venv
-	@$(BIN)/python -m helpers study --scale $(SCALE)
+	@$(BIN)/python -m helpers study --scale $(SCALE) --experiment $(EXPERIMENT) \
+	  $(if $(filter 1,$(AGAIN)),--again) $(if $(filter 1,$(KEEP)),--keep)
 
 test: lint unit nbval smoke
 
@@ -48,13 +53,8 @@ notebooks: .venv
 
 # copies the summaries of a finished run into results/
 publish: .venv
-	$(BIN)/python -m helpers publish --scale $(SCALE)
-
-# the studies of the regime map one after the other, then their summaries in results/regime
-regime: .venv
-	@for scale in $(sort $(basename $(notdir $(wildcard scales/regime_*.yml)))); do \
-	  $(BIN)/python -m helpers study --scale $$scale || exit 1; done
-	@$(BIN)/python -m helpers regime
+	$(BIN)/python -m helpers publish --scale $(SCALE) --experiment $(EXPERIMENT) \
+	  $(if $(filter 1,$(KEEP)),--keep)
 
 # the README's first picture, in docs/images
 figures: .venv

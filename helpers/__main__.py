@@ -17,7 +17,7 @@ from helpers.engine.files import atomic
 from helpers.engine.lines import ReadError, json_entries, text_lines
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary, encode_mazes, jsonl, read_jsonl_text
-from helpers.maze import SAMPLINGS, SPLITS, MazeError, Mazes, Sampler, check_size
+from helpers.maze import SAMPLINGS, SPLITS, MazeError, Mazes, Sampler, check_choice, check_size
 from helpers.rules import OffGridError, Verdict, explain, picture
 from helpers.validator import judge_text
 
@@ -235,7 +235,7 @@ def add_ask(commands) -> None:
     command = commands.add_parser("ask", help="let a trained model solve mazes", description=(
         "Prints a model's answer to each maze of a file, the verdict on it, and a picture."))
     command.add_argument("--model", required=True, metavar="MODEL.safetensors",
-                         help="the model.safetensors of a training, runs/…/training/…/")
+                         help="the model.safetensors of a training, runs/…/models/…/")
     command.add_argument("--maze", required=True, metavar="FILE",
                          help="a file of mazes, maps of # . S G with an empty line between or "
                               "JSONL; or - for stdin")
@@ -245,15 +245,15 @@ def add_ask(commands) -> None:
 
 
 def ask(args: argparse.Namespace) -> int:
+    from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
     from helpers.evaluation import answers  # torch: seconds, only here
     from helpers.ownmazes import read_mazes, solvable
-    from helpers.training import CheckpointError, load_model, read_checkpoint
     try:
         about, _ = read_checkpoint(args.model)
         model = load_model(args.model)
     except CheckpointError as error:
         raise Refusal(f"--model: {error}; takes the model.safetensors of a training") from None
-    identity = about["identity"]
+    identity = about["follows_from"]
     rows, cols = (identity["corpus"][side] for side in ("rows", "cols"))
     try:
         mazes = read_mazes(args.maze, rows, cols)
@@ -276,23 +276,26 @@ def ask(args: argparse.Namespace) -> int:
     return 0
 
 
-# ── study, publish, regime ──────────────────────────────────────────────────────────────
+# ── study, report, publish ──────────────────────────────────────────────────────────────
 
 
-def on_scale(work):
-    """The command that does this work on a scale: status 0, or 1 where the study fails."""
+def on_run(work):
+    """The command that does this work on a run and an experiment: 0, or 1 where it fails."""
 
     def run(args) -> int:
+        from helpers.experiments import EXPERIMENTS  # torch and pandas: seconds, only here
         from helpers.study.graph import StudyError
-        from helpers.study.scale import (  # torch and pandas: seconds, only here
-            ScaleError,
-            load_scale,
-        )
+        from helpers.study.products import StaleError
+        from helpers.study.runs import KEEP, Run
+        from helpers.study.scale import ScaleError, load_scale
+        check_choice("experiment", args.experiment, EXPERIMENTS)
+        if args.keep:
+            os.environ[KEEP] = "1"
         try:
-            work(load_scale(args.scale), args)
+            work(Run(load_scale(args.scale), args.root), EXPERIMENTS[args.experiment], args)
         except ScaleError as error:
             raise Refusal(f"--{error}") from None
-        except StudyError as error:
+        except (StudyError, StaleError) as error:
             complain(str(error))
             return 1
         return 0
@@ -301,54 +304,58 @@ def on_scale(work):
 
 
 def add_study(commands) -> None:
-    command = commands.add_parser("study", help="run a study", description=(
-        "Runs every step of a study that is not done yet, and prints its headline table."))
-    add_scale(command)
+    command = commands.add_parser("study", help="run an experiment", description=(
+        "Runs every step of an experiment that is not done yet, and prints what it found."))
+    add_run(command)
     command.add_argument("--cores", type=whole_number(1), metavar="N",
                          help="a whole number from 1 up (default: all cores)")
+    command.add_argument("--again", action="store_true",
+                         help="make again what was made with other settings or code")
     command.set_defaults(run=run_study)
 
 
-@on_scale
-def run_study(scale, args) -> None:
+@on_run
+def run_study(run, experiment, args) -> None:
     from helpers.study.graph import study, summary
-    print("\n" + summary(study(scale, args.cores)))
+    study(run, args.experiment, experiment, cores=args.cores, again=args.again)
+    print("\n" + summary(run, experiment))
+
+
+def add_report(commands) -> None:
+    command = commands.add_parser("report", help="write the page of an experiment")
+    add_run(command)
+    command.set_defaults(run=run_report)
+
+
+@on_run
+def run_report(run, experiment, args) -> None:
+    from helpers.study.steps import report
+    print(report(run, experiment))
 
 
 def add_publish(commands) -> None:
-    command = commands.add_parser("publish", help="copy a run's summaries into results/")
-    add_scale(command)
+    command = commands.add_parser("publish", help="copy an experiment's results into results/")
+    add_run(command)
     command.set_defaults(run=run_publish)
 
 
-@on_scale
-def run_publish(scale, args) -> None:
-    from helpers.study.graph import PROJECT, publish
-    from helpers.study.runs import Run
-    target = PROJECT / "results" / scale.name
-    print(f"{target}:", *publish(Run.of(scale, PROJECT / "runs"), target))
+@on_run
+def run_publish(run, experiment, args) -> None:
+    from helpers.engine.files import PROJECT
+    from helpers.study.graph import publish
+    target = PROJECT / "results" / run.scale.name / experiment.folder
+    print(f"{target}:", *publish(run, experiment, target))
 
 
-def add_regime(commands) -> None:
-    command = commands.add_parser("regime", help="gather the runs of the regime map", description=(
-        "Gathers the finished runs of the scales regime_* in results/regime."))
-    command.set_defaults(run=run_regime)
-
-
-def run_regime(args) -> int:
-    from helpers.experiments.regime import RegimeError, gather, names, write
-    from helpers.study.scale import PROJECT
-    target = PROJECT / "results" / "regime"
-    try:
-        print(f"{target}:", *write(gather(PROJECT / "runs", names()), target))
-    except RegimeError as error:
-        raise Refusal(str(error)) from None
-    return 0
-
-
-def add_scale(command: Parser) -> None:
+def add_run(command: Parser) -> None:
     command.add_argument("--scale", required=True, metavar="NAME",
                          help="the name of a file in scales/, without .yml")
+    command.add_argument("--experiment", default="headline", metavar="NAME",
+                         help="the name of an experiment (default headline)")
+    command.add_argument("--root", default="runs", metavar="FOLDER",
+                         help="the folder of all runs (default runs, in the project)")
+    command.add_argument("--keep", action="store_true",
+                         help="use what was made with other settings or code, and say so")
 
 
 # ── shared ──────────────────────────────────────────────────────────────────────────────
@@ -374,8 +381,8 @@ def progress(total: int | None, unit: str) -> tqdm:
 def parser() -> Parser:
     parser = Parser(prog="helpers", description="Mazes, A* traces, verdicts, the study.")
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
-                                     help="generate, validate, ask, study, publish or regime")
-    for add in (add_generate, add_validate, add_ask, add_study, add_publish, add_regime):
+                                     help="generate, validate, ask, study, report or publish")
+    for add in (add_generate, add_validate, add_ask, add_study, add_report, add_publish):
         add(commands)
     return parser
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -56,42 +56,43 @@ def jobs(run: Run, experiment: Experiment) -> list[Job]:
             Job(f"report {experiment.notebook}", (run.report(experiment),))]
 
 
-def prepare(run: Run, experiment: Experiment, again: bool = False) -> list[str]:
-    """Says of each job whether it is up to date, and lets Snakemake know.
+def prepare(run: Run, experiment: Experiment, *, again: bool = False,
+            say: Callable[[str], object] = lambda _: None) -> bool:
+    """Finds out of each job whether it is up to date, and lets Snakemake know.
 
     Args:
         again: what is stale is to be made again.
+        say: called with a line a job, before anything is touched.
 
     Returns:
-        A line a job.
+        Whether there is something to do.
 
     Raises:
         StudyError: something that takes long is stale and nobody has said what to do.
     """
-    lines, stale, unmade = [], [], set()
     states = [(job, [run.store.status(one) for one in job.products])
               for job in jobs(run, experiment)]
     for job, found in states:
-        state, why = _state(found, unmade)
-        if state != "up to date" and not state.startswith("kept"):
-            unmade |= {one.product.name for one in found if not one.usable}
-        lines.append(f"  {job.name:<32} {state}{f': {why}' if why else ''}")
-        stale += [job.name for one in found if one.state == "stale" and one.product.costly]
+        state, why = _state(found)
+        say(f"  {job.name:<32} {state}{f': {why}' if why else ''}")
+    stale = [job.name for job, found in states
+             if any(one.state == "stale" and one.product.costly for one in found)]
     if stale and not again:
-        raise StudyError("\n".join([
-            *lines, f"study {run.scale.name}: {len(set(stale))} of {len(lines)} steps were made "
-            "with other settings or code than stand there now; AGAIN=1 makes them again (what is "
-            "there stays until then), KEEP=1 goes on with them and says so in the results"]))
+        raise StudyError(
+            f"study {run.scale.name}: {len(stale)} of {len(states)} steps were made with other "
+            f"settings or code than stand there now ({', '.join(stale[:3])}"
+            f"{' …' if len(stale) > 3 else ''}); AGAIN=1 makes them again (what is there stays "
+            "until then), KEEP=1 goes on with them and says so in the results")
     for job, found in states:
         marker = run.file(job.marker)
         if all(one.usable for one in found):
             marker.touch()
         else:
             marker.unlink(missing_ok=True)
-    return lines
+    return not all(one.usable for _, found in states for one in found)
 
 
-def _state(found: list[Status], unmade: set[str]) -> tuple[str, str]:
+def _state(found: list[Status]) -> tuple[str, str]:
     """What becomes of a job, and why."""
     if all(one.usable for one in found):
         kept = [one for one in found if one.state == "kept"]
@@ -128,11 +129,10 @@ def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = No
         KEEP: "1" if run.store.keep else "0",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     with locked(run):
-        lines = prepare(run, experiment, again)
-        print(f"study {scale.name}, {name}: {threads} cores, everything under {run.folder}",
-              *lines, sep="\n", flush=True)
-        if all("will be" not in line for line in lines):
+        print(f"study {scale.name}, {name}: {threads} cores, everything under {run.folder}")
+        if not prepare(run, experiment, again=again, say=print):
             return
+        sys.stdout.flush()
         progress, log = run.folder / "progress", run.file("logs/snakemake.log")
         shutil.rmtree(progress, ignore_errors=True)
         progress.mkdir()

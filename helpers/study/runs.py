@@ -110,7 +110,8 @@ class Run:
         return Product(f"tables {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"evaluations": [one.name for one in evaluations]}, (experiment.analyse,),
-                       experiment.notebook, (*map(self.answers, evaluations), *curves), costly=False)
+                       experiment.notebook, (*map(self.answers, evaluations), *curves),
+                       costly=False)
 
     def report(self, experiment: Experiment) -> Product:
         """The figures of an experiment, and its notebook as a page."""
