@@ -26,6 +26,8 @@ from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
 from helpers.training import autocast
 
+COLDEST = 1e-6  # temperature above 0
+
 
 class Pace(NamedTuple):
     """When to do what is not done at every step."""
@@ -61,9 +63,14 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
         where the model wrote it.
 
     Raises:
-        ValueError: prompt and answer together can outgrow the model's context.
+        ValueError: an argument that makes no sense, or prompt and answer together can outgrow
+            the model's context; the message names the argument, what it got, what it takes.
     """
-    longest = max((len(prompt) for prompt in prompts), default=0) + max_new_tokens
+    _check(prompts, model.config.vocabulary, max_new_tokens=max_new_tokens,
+           batch_size=batch_size, seed=seed, temperature=temperature)
+    if not len(prompts):
+        return []
+    longest = max(map(len, prompts)) + max_new_tokens
     if longest > model.config.context:
         raise ValueError(f"max_new_tokens: got {max_new_tokens}, with the longest prompt "
                          f"{longest}, takes at most the context of {model.config.context}")
@@ -262,6 +269,28 @@ def draw(logits: Tensor, temperature: float, draws: Tensor) -> Tensor:
     sums = (logits.float() / temperature).softmax(-1).cumsum(-1)
     below = sums <= draws[:, None] * sums[:, -1:]
     return below.sum(-1).clamp(max=logits.shape[-1] - 1)
+
+
+def _check(prompts: list[np.ndarray], vocabulary: int, *, temperature: float,
+           **counts: int) -> None:
+    """Refuses arguments of `generate` that make no sense."""
+    for name, count in counts.items():
+        least = 0 if name == "seed" else 1
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < least:
+            raise ValueError(f"{name}: got {count!r}, takes a whole number from {least} up")
+    # colder than that float32 overflows
+    if temperature != 0 and not COLDEST <= temperature < np.inf:
+        raise ValueError(f"temperature: got {temperature!r}, takes 0 or a finite number from "
+                         f"{COLDEST:g} up")
+    for i, prompt in enumerate(prompts):
+        ids = np.asarray(prompt)
+        if ids.ndim != 1 or not ids.size or ids.dtype.kind not in "iu":
+            raise ValueError(f"prompts: got {prompt!r} in place {i}, takes a row of at least one "
+                             "token id")
+        outside = ids[(ids < 0) | (ids >= vocabulary)]
+        if len(outside):
+            raise ValueError(f"prompts: got the id {outside[0]} in place {i}, takes ids from 0 to "
+                             f"{vocabulary - 1}")
 
 
 def _until_end(ids: np.ndarray) -> np.ndarray:

@@ -201,6 +201,14 @@ class Transformer(nn.Module):
         """[…, C] → […, vocabulary], through the tied embedding."""
         return F.linear(hidden, self.embedding.weight)
 
+    def exact_logits(self, hidden: Tensor) -> Tensor:
+        """`logits` in float32, whatever autocast says.
+
+        In bfloat16 the likeliest words tie at one answer token in 400, and the first would win.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            return F.linear(hidden.float(), self.embedding.weight.float())
+
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """int64 [N] packed tokens → logits [N, vocabulary]."""
         return self.logits(self.hidden(tokens, packing))
@@ -273,7 +281,7 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
         rows: int64 [b], the row for each; all rows in their order if None.
 
     Returns:
-        Logits after the last token of each prompt, [b, vocabulary].
+        Logits after the last token of each prompt, float32 [b, vocabulary].
     """
     device = cache.lengths.device
     lengths = np.array([len(prompt) for prompt in prompts])
@@ -296,21 +304,24 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
         x = x + attention.attend(qkv, packing)
         x = x + block.mlp(x)
     cache.lengths[rows] = counts
-    return model.logits(model.norm(x[counts.cumsum(0) - 1]))
+    return model.exact_logits(model.norm(x[counts.cumsum(0) - 1]))
 
 
 @torch.no_grad()
 def step(model: Transformer, cache: Cache, tokens: Tensor, alive: Tensor | None = None,
          longest: int | None = None) -> Tensor:
-    """Appends a token to each row (int64 [B]) and returns the logits after it, [B, vocabulary].
+    """Appends a token to each row (int64 [B]).
 
     Args:
         alive: bool [B], the rows that count it; in others the next token takes its place.
         longest: longer than any row whose logits matter, T if None.
+
+    Returns:
+        The logits after it, float32 [B, vocabulary].
     """
     rope = model.rotary(cache.lengths)
     x = model.embedding(tokens)
     for block, keys, values in zip(model.blocks, cache.keys, cache.values, strict=True):
         x = block.step(x, rope, keys, values, cache.lengths, longest or keys.shape[2])
     cache.lengths += 1 if alive is None else alive
-    return model.logits(model.norm(x))
+    return model.exact_logits(model.norm(x))

@@ -1,5 +1,8 @@
 """Decoding with a cache: the tokens of the plain forward pass, in whatever company a row is."""
 
+import re
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count
 from typing import ClassVar
 
@@ -222,8 +225,42 @@ def test_up_to_the_context_and_not_beyond():
         generate(model, prompts, max_new_tokens=67)
 
 
-def test_nothing_to_answer():
-    assert generate(scrambled(CONFIGS["plain"]), [], max_new_tokens=5) == []
+@pytest.mark.parametrize("title", [None, "nothing"])
+def test_nothing_to_answer(title):
+    model = scrambled(CONFIGS["plain"])
+    assert generate(model, [], max_new_tokens=5, title=title) == []
+    assert generate(model, [], max_new_tokens=5, temperature=1.0, title=title) == []
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"max_new_tokens": 0}, "max_new_tokens: got 0, takes a whole number from 1 up"),
+    ({"max_new_tokens": -3}, "max_new_tokens: got -3, takes a whole number from 1 up"),
+    ({"max_new_tokens": 2.5}, "max_new_tokens: got 2.5, takes a whole number from 1 up"),
+    ({"max_new_tokens": True}, "max_new_tokens: got True, takes a whole number from 1 up"),
+    ({"batch_size": 0}, "batch_size: got 0, takes a whole number from 1 up"),
+    ({"batch_size": None}, "batch_size: got None, takes a whole number from 1 up"),
+    ({"seed": -1}, "seed: got -1, takes a whole number from 0 up"),
+    ({"temperature": -0.5}, "temperature: got -0.5, takes 0 or a finite number from 1e-06 up"),
+    ({"temperature": float("nan")}, "temperature: got nan, takes 0 or a finite number"),
+    ({"temperature": float("inf")}, "temperature: got inf, takes 0 or a finite number"),
+    ({"temperature": 1e-40}, "temperature: got 1e-40, takes 0 or a finite number"),
+    ({"prompts": [[1, 2], []]}, "prompts: got [] in place 1, takes a row of at least one token id"),
+    ({"prompts": [np.empty(0, np.uint16)]}, "in place 0, takes a row of at least one token id"),
+    ({"prompts": [[1], [0.5]]}, "prompts: got [0.5] in place 1, takes a row of"),
+    ({"prompts": [[[1, 2]]]}, "prompts: got [[1, 2]] in place 0, takes a row of"),
+    ({"prompts": np.arange(3)}, "in place 0, takes a row of"),
+    ({"prompts": ["maze"]}, "prompts: got 'maze' in place 0, takes a row of"),
+    ({"prompts": [[1], [2, -1]]}, "prompts: got the id -1 in place 1, takes ids from 0 to"),
+    ({"prompts": [[40]]}, "prompts: got the id 40 in place 0, takes ids from 0 to 39"),
+])
+def test_wrong_arguments(changes, message):
+    model = scrambled(replace(CONFIGS["plain"], vocabulary=40))
+    arguments = {"max_new_tokens": 5} | changes
+    several = [arguments.pop("prompts")] if "prompts" in changes else [[[1, 39]], []]
+    for prompts in several:  # a setting is refused even where there is nothing to answer
+        with pytest.raises(ValueError, match=re.escape(message)) as caught:
+            generate(model, prompts, **arguments)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -354,6 +391,45 @@ def test_bfloat16(model, monkeypatch):
     assert all(1 <= len(answer) <= 20 and END not in answer[:-1] for answer in answers)
     # rounding may turn a near tie, so not every token agrees, but the first mostly do
     assert sum(a[0] == b[0] for a, b in zip(answers, exact, strict=True)) >= 16
+
+
+@torch.no_grad()
+def test_the_last_product_is_in_float32(model):
+    """Also under autocast, where bfloat16 would make near likeliest words equal."""
+    read = []
+    model.norm.register_forward_hook(lambda module, given, hidden: read.append(hidden))
+    prompts = [np.arange(5), np.arange(1, 9)]
+    weight = model.embedding.weight
+    for context in (torch.autocast("cpu", torch.bfloat16), nullcontext()):
+        read.clear()
+        with context:
+            cache = Cache(model.config, 2, 20, torch.bfloat16, "cpu")
+            found = [prefill(model, cache, prompts), step(model, cache, torch.tensor([3, 4]))]
+            rounded = model.logits(read[0])
+        for logits, hidden in zip(found, read, strict=True):
+            assert logits.dtype == torch.float32
+            assert torch.equal(logits, hidden.float() @ weight.float().T)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.logits(read[0]).dtype == torch.bfloat16  # as in training
+    assert rounded.dtype == torch.float32
+    model.bfloat16()  # nor in a model whose weights are themselves rounded
+    assert torch.equal(model.exact_logits(read[0].bfloat16()),
+                       read[0].bfloat16().float() @ model.embedding.weight.float().T)
+
+
+@torch.no_grad()
+def test_a_near_tie_goes_to_the_likelier(monkeypatch):
+    """Two words that bfloat16 cannot tell apart: the second is ahead by a hair."""
+    monkeypatch.setattr(decoding, "autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
+    model = scrambled(CONFIGS["plain"])
+    model.norm.weight[:] = 1  # the hidden state is all ones, whatever was read
+    for block in model.blocks:
+        block.attention.out.weight.zero_()
+        block.down.weight.zero_()
+    model.embedding.weight[:] = 0.01
+    model.embedding.weight[7], model.embedding.weight[9] = 1.0, 1.0005
+    answers = generate(model, [np.array([3])], max_new_tokens=1)
+    assert as_lists(answers) == [[9]]
 
 
 @torch.no_grad()
