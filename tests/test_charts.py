@@ -8,13 +8,17 @@ import pandas as pd
 import pytest
 
 from helpers.corpus import Recipe, build
-from helpers.evaluation import HEADLINE, coupling, interval
+from helpers.evaluation import coupling, interval
 from helpers.show import charts
-from helpers.show.figures import CONDITION_NAMES, GENERATOR_NAMES
+from helpers.show.figures import look_of_condition, look_of_generator
 from helpers.show.widgets import png
 from helpers.training import TrainingConfig
 
+CONDITIONS = ["solution_only", "correct", "swapped"]
 DISTRIBUTIONS = ["wilson", "drunkards_walk", "searchformer"]
+COLUMNS = ["condition", "seed", "distribution", "n", "plan_valid", "plan_valid_low",
+           "plan_valid_high", "plan_optimal", "trace_valid", "trace_strict", "trace_exact",
+           "trace_valid_given_plan_valid"]
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +50,20 @@ def headline(conditions=("solution_only", "correct", "swapped"), seeds=(1,),
             for j, distribution in enumerate(distributions):
                 k = (7 * i + 5 * j + seed) % (n + 1)
                 traces = [pd.NA] * 4 if condition == "solution_only" else [k / n / 2] * 3 + [0.5]
+                bounds = [pd.NA] * 2 if condition == "solution_only" else interval(k // 2, n)
                 rows.append([condition, seed, distribution, n, k / n, *interval(k, n), k / n / 2,
-                             *traces])
-    return pd.DataFrame(rows, columns=HEADLINE).astype(dict.fromkeys(HEADLINE[4:], "Float64"))
+                             *traces, *bounds])
+    columns = list(dict.fromkeys([*COLUMNS, "trace_valid_low", "trace_valid_high"]))
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[4:], "Float64"))
+
+
+def points(ax) -> list:
+    """What is drawn for each model, its error bars' caps left out."""
+    return [line for line in ax.lines if line.get_marker() in "os^*"]
+
+
+def filling(line) -> tuple:
+    return line.get_fillstyle(), line.get_markerfacecolor()
 
 
 # ── results ─────────────────────────────────────────────────────────────────────────────
@@ -59,29 +74,56 @@ def test_headline(seeds):
     table = headline(seeds=seeds)
     figure = charts.draw_headline(table)
     plans, traces = shown(figure)
-    assert words(figure.legends[0]) == list(CONDITION_NAMES.values())  # each once
+    names = [f"seed {seed}" for seed in seeds] if len(seeds) > 1 else []
+    assert words(figure.legends[0]) == CONDITIONS + names  # each once
     assert "n = 40" in figure.legends[0].get_title().get_text()
     for ax, conditions in ((plans, 3), (traces, 2)):
-        drawn = [line for line in ax.lines if line.get_marker() == "o"]
+        drawn = points(ax)
         assert len(drawn) == conditions * len(seeds)
+        assert len({line.get_marker() for line in drawn}) == conditions
+        assert len({filling(line) for line in drawn if line.get_marker() == "s"}) == len(seeds)
         labels = [label.replace("-\n", "-").replace("\n", " ") for label in ticks(ax.xaxis)]
-        assert labels == [GENERATOR_NAMES[name] for name in DISTRIBUTIONS]
+        assert labels == [look_of_generator(name).label for name in DISTRIBUTIONS]
         assert ax.get_title()
-    places = np.sort(np.concatenate([line.get_xdata() for line in plans.lines
-                                     if line.get_marker() == "o"]))
+    places = np.sort(np.concatenate([line.get_xdata() for line in points(plans)]))
     assert np.diff(places).min() > 0.02  # no two points hide one another
-    heights = np.sort(np.concatenate([line.get_ydata() for line in plans.lines
-                                      if line.get_marker() == "o"]))
+    heights = np.sort(np.concatenate([line.get_ydata() for line in points(plans)]))
     assert np.allclose(heights, np.sort(table["plan_valid"].to_numpy(float)))
 
 
 def test_headline_without_traces_and_as_published(tmp_path):
     table = headline(["solution_only"], distributions=["dfs"])
     _, traces = shown(charts.draw_headline(table))
-    assert not [line for line in traces.lines if line.get_marker() == "o"]
+    assert not points(traces)
     table.to_csv(tmp_path / "headline.csv", index=False)
     shown(charts.draw_headline(pd.read_csv(tmp_path / "headline.csv")))
     shown(charts.draw_headline(headline(n=1)))
+
+
+def test_headline_bars_are_the_intervals_of_the_table():
+    """Whatever method made them: half as wide, they are drawn half as wide."""
+    table = headline(n=400)
+    for rate in ("plan_valid", "trace_valid"):
+        for end in ("low", "high"):
+            table[f"{rate}_{end}"] = (table[rate] + table[f"{rate}_{end}"]) / 2
+    figure = charts.draw_headline(table)
+    for ax, rate in zip(shown(figure), ("plan_valid", "trace_valid"), strict=True):
+        bars = np.concatenate([lines.get_segments() for lines in ax.collections])
+        ends = table.dropna(subset=rate)[[f"{rate}_low", f"{rate}_high"]].to_numpy(float)
+        assert np.allclose(np.sort(bars[:, :, 1].ravel()), np.sort(ends.ravel()))
+    assert "95 % intervals" in figure.legends[0].get_title().get_text()
+    without = table.drop(columns=["trace_valid_low", "trace_valid_high"])
+    _, traces = shown(charts.draw_headline(without))
+    assert points(traces)
+    assert not traces.collections
+
+
+def test_headline_of_conditions_and_mazes_of_ones_own():
+    figure = charts.draw_headline(headline(["correct", "mine"], distributions=["my.jsonl"]))
+    plans, _ = shown(figure)
+    assert words(figure.legends[0]) == ["correct", "mine"]
+    assert ticks(plans.xaxis) == ["my.jsonl"]
+    assert [line.get_marker() for line in points(plans)] == ["s", "*"]
 
 
 def test_coupling():
@@ -92,7 +134,7 @@ def test_coupling():
                                  "trace_valid"])
     figure = charts.draw_coupling(coupling(rows))
     axes = shown(figure)
-    assert [ax.get_title() for ax in axes] == ["correct trace", "swapped trace"]
+    assert [ax.get_title() for ax in axes] == ["correct", "swapped"]
     assert words(figure.legends[0]) == ["both valid", "only the plan valid",
                                         "only the trace valid", "neither valid"]
     for ax in axes:
@@ -100,6 +142,7 @@ def test_coupling():
         assert np.allclose(widths.sum(0), 1)
         assert np.allclose(widths[:, 0], [2 / 12, 4 / 12, 2 / 12, 4 / 12])
         assert ax.yaxis_inverted()  # the first cell on top
+        assert len({bar.get_hatch() for bar in ax.patches}) == 4
     assert len(set(ticks(axes[0].yaxis))) == 6
     assert "Wilson, seed 2 (n = 12)" in ticks(axes[0].yaxis)
     one = coupling(rows[(rows["seed"] == 1) & (rows["condition"] == "swapped")])
@@ -129,10 +172,13 @@ def test_learning_curves():
     assert [ax.get_xlabel() for ax in axes] == ["examples trained on",
                                                 "response tokens trained on"]
     (legend,) = axes[0].figure.legends
-    assert words(legend) == list(CONDITION_NAMES.values())
+    assert words(legend) == [*CONDITIONS, "seed 1", "seed 2"]
     assert "n = 200" in legend.get_title().get_text()
     for ax, column in zip(axes, ("examples", "response_tokens"), strict=True):
         assert len(ax.lines) == len(ax.collections) == 6
+        assert {(line.get_marker(), line.get_linestyle()) for line in ax.lines} == {
+            (look.marker, look.line) for look in map(look_of_condition, CONDITIONS)}
+        assert len({filling(line) for line in ax.lines if line.get_marker() == "^"}) == 2
         assert max(line.get_xdata().max() for line in ax.lines) == curves[column].max()
 
 
@@ -161,9 +207,10 @@ def test_rate():
 def test_donor_check():
     corpus = build(Recipe("wilson", 5, 5, "train", 1, "indexed", 60))
     (ax,) = shown(charts.draw_donor_check(corpus))
-    assert ticks(ax.yaxis) == ["own trace", "lent trace", "chance"]
+    assert ticks(ax.yaxis) == ["correct", "swapped", "chance"]
     own, lent, chance = (bar.get_width() for bar in ax.patches)
     assert own == 1
+    assert len({bar.get_hatch() for bar in ax.patches}) == 3
     assert 0 <= lent < 0.5
     pairs = [np.array_equal(corpus.mazes.starts[i], corpus.mazes.starts[j])
              for i in range(60) for j in range(60) if i != j]

@@ -9,9 +9,10 @@ import pytest
 
 from helpers.astar import Event, solve
 from helpers.corpus import CONDITIONS, Recipe, build, count_problems
+from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.maze import Maze, generate
-from helpers.show import figures, tables, widgets
+from helpers.show import borrowed, figures, tables, widgets
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",
@@ -39,11 +40,27 @@ def texts(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_colours_and_names_cover_conditions_and_generators():
-    assert set(figures.CONDITION_COLOURS) == set(figures.CONDITION_NAMES) == set(CONDITIONS)
-    assert set(figures.GENERATOR_COLOURS) == set(figures.GENERATOR_NAMES) == set(GENERATORS)
-    for colours in (figures.CONDITION_COLOURS, figures.GENERATOR_COLOURS):
-        assert len(set(colours.values())) == len(colours)
+def test_looks_tell_conditions_and_generators_apart():
+    """By marker as well as by colour, conditions by line too."""
+    for names, look_of, parts in ((CONDITIONS, figures.look_of_condition, 4),
+                                  (GENERATORS, figures.look_of_generator, 3)):
+        for values in list(zip(*map(look_of, names), strict=True))[:parts]:
+            assert len(set(values)) == len(names)
+            assert figures.OTHER not in values
+
+
+def test_unknown_names_have_a_look_too():
+    assert figures.look_of_condition("half_swapped") == (
+        "half_swapped", figures.OTHER, figures.OTHER_MARKER, figures.OTHER_LINE)
+    assert figures.look_of_generator("caves.txt").label == "caves.txt"
+    table = tables.token_lengths(["wilson"], 6, 6, 5, split="test")
+    mine = table.assign(generator="caves.txt")
+    axes = shown(figures.draw_lengths(pd.concat([mine, table])))
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["caves.txt", "Wilson"]
+
+
+def test_conditions_go_by_their_own_names():
+    assert all(figures.look_of_condition(name).label == name for name in CONDITIONS)
 
 
 def test_draw_mazes():
@@ -109,6 +126,9 @@ def test_draw_lengths_and_properties():
     assert [ax.get_xlabel() for ax in axes] == ["prompt / tokens", "trace / tokens",
                                                 "plan / tokens"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["Wilson", "DFS"]
+    marks = [figures.look_of_generator(name).marker for name in ("wilson", "dfs")]
+    for ax in axes:
+        assert [line.get_marker() for line in ax.lines if line.get_marker() in marks] == marks
     figure = figures.draw_properties(tables.maze_properties(["cellular_automata"], 8, 8, 20,
                                                             split="test"), {"path": "path / moves"})
     assert "n = 20 mazes" in figure.get_suptitle()
@@ -131,13 +151,73 @@ def test_draw_first_errors():
 
 def test_the_slider_draws_every_moment():
     box = widgets.trace_slider(MAZE)
-    (_, slider), (picture, listing) = (row.children for row in box.children)
+    (play, slider), view = box.children[0].children, box.children[1]
     assert (slider.min, slider.max) == (0, len(TRACE))
-    before = bytes(picture.value)
+    assert view.value.count("data:image/png") == 1
+    before = view.value
     slider.value = len(TRACE)
-    assert bytes(picture.value).startswith(b"\x89PNG")
-    assert bytes(picture.value) != before
-    assert listing.value.count("<tr>") == len(tables.open_list(MAZE, TRACE))
+    assert view.value != before
+    assert view.value.count("<tr>") == len(tables.open_list(MAZE, TRACE))
+    assert "the search is over" in view.value
+    assert ">close<" not in view.value
+    assert play.value == len(TRACE)
+
+
+def test_picture_list_and_count_of_the_slider_are_one_update(monkeypatch):
+    """Nothing else on the page tells a number of events, so nothing can run ahead of it."""
+    box = widgets.trace_slider(MAZE)
+    (play, slider), view = box.children[0].children, box.children[1]
+    assert not slider.readout
+    sent = []
+    view.observe(lambda change: sent.append(change["new"]), "value")
+    for moment in (5, 6, 5):
+        play.value = moment
+        assert slider.value == moment
+        assert f"<b>{moment} of {len(TRACE)} events</b>" in view.value
+        assert f"after {moment}: " in view.value  # what the picture's own words say
+    assert len(sent) == 3
+
+
+# ── the README's picture ────────────────────────────────────────────────────────────────
+
+
+def test_draw_borrowed():
+    own, lender = borrowed.MAZE, borrowed.LENDER
+    figure = borrowed.draw()
+    axes = [ax for ax in figure.axes if ax.axison]
+    assert widgets.png(figure)
+    words = [text.get_text() for ax in figure.axes for text in ax.texts]
+    for name in ("prompt", "plan"):  # the same on both sides
+        assert words.count(name) == 2
+    assert words.count("its own trace") == words.count("borrowed trace") == 1
+    starts = {"{} {}".format(*maze.start) for maze in (own, lender)}
+    said = [word.split(" close ")[1][:3] for word in words if word.startswith("reasoning")]
+    assert len(starts) == 2
+    assert set(said) == starts
+    for ax, trace in zip(axes, (solve(own).trace, solve(lender).trace), strict=True):
+        numbers = [int(text) for text in texts(ax) if text.isdecimal()]
+        assert numbers == list(range(1, 1 + sum(event.kind == "close" for event in trace)))
+        hatched = {patch.get_xy() for patch in ax.patches if patch.get_hatch()}
+        assert hatched == {(e.x - 0.5, e.y - 0.5) for e in trace if not own.grid[e.y, e.x]}
+    assert not [patch for patch in axes[0].patches if patch.get_hatch()]
+
+
+def test_the_readme_picture_is_the_one_that_is_drawn():
+    folder = PROJECT / "docs" / "images"
+    alt = borrowed.draw().alt
+    assert (folder / "borrowed.txt").read_text(encoding="utf-8").strip() == alt
+    assert f"<desc>{alt}</desc>" in (folder / "borrowed.svg").read_text(encoding="utf-8")
+    picture = (folder / "borrowed.png").read_bytes()
+    assert int.from_bytes(picture[16:20]) == 1200
+    assert all((folder / f"borrowed.{kind}").stat().st_size < 250_000 for kind in ("png", "svg"))
+
+
+def test_the_readme_picture_is_written_anew(tmp_path):
+    names = [path.name for path in borrowed.write(tmp_path / "images")]
+    assert names == ["borrowed.svg", "borrowed.png", "borrowed.txt"]
+    one = (tmp_path / "images" / "borrowed.svg").read_bytes()
+    borrowed.write(tmp_path / "images")
+    assert (tmp_path / "images" / "borrowed.svg").read_bytes() == one
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────
@@ -151,6 +231,13 @@ def test_replay_and_open_list():
     table = tables.open_list(MAZE, TRACE[:8])
     assert table["f"].tolist() == [7, 5, 5]
     assert table["next"].tolist() == ["", "close", ""]  # the earlier of two with f = 5
+
+
+def test_open_list_chooses_nothing_once_the_search_is_over():
+    assert (tables.open_list(MAZE, TRACE[:-1])["next"] == "close").sum() == 1
+    over = tables.open_list(MAZE, TRACE)
+    assert len(over)
+    assert not (over["next"] == "close").any()
 
 
 @pytest.mark.parametrize("name", GENERATORS)

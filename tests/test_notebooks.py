@@ -51,6 +51,13 @@ def test_executed_in_order_without_errors(notebook):
     assert not [output.text for output in streams if output.name == "stderr"]
 
 
+def test_every_picture_has_its_words(notebook):
+    pictures = [output for cell in code_cells(notebook) for output in cell.outputs
+                if "image/png" in output.get("data", {})]
+    assert all(len(output.metadata.get("image/png", {}).get("alt", "")) > 30
+               for output in pictures)
+
+
 def test_clean_metadata(notebook):
     assert notebook.metadata.kernelspec.name == "python3"
     assert not {"papermill", "widgets"} & set(notebook.metadata)

@@ -12,7 +12,7 @@ from helpers import __main__ as cli
 from helpers.evaluation import HEADLINE, interval
 from helpers.experiments import regime
 from helpers.show.charts import draw_regime
-from helpers.show.figures import CONDITION_NAMES, GENERATOR_NAMES
+from helpers.show.figures import look_of_generator
 from helpers.show.widgets import png
 from helpers.study import scale
 
@@ -203,9 +203,10 @@ def test_figure(gathered):
     table = gathered.cells
     figure = draw_regime(table)
     assert png(figure).startswith(b"\x89PNG")
-    assert [ax.get_title() for ax in figure.axes] == [GENERATOR_NAMES[d] for d in DISTRIBUTIONS]
+    assert [ax.get_title() for ax in figure.axes] == [
+        look_of_generator(d).label for d in DISTRIBUTIONS]
     for ax, distribution in zip(figure.axes, DISTRIBUTIONS, strict=True):
-        lines = [line for line in ax.lines if line.get_marker() == "o"]
+        lines = [line for line in ax.lines if line.get_marker() in "os^"]
         assert len(lines) == len(CONDITIONS)
         for line, condition in zip(lines, CONDITIONS, strict=True):
             part = table[(table["condition"] == condition)
@@ -214,9 +215,10 @@ def test_figure(gathered):
             assert np.allclose(line.get_xdata(), SIDES, atol=0.2)
         assert [label.get_text() for label in ax.get_xticklabels()] == ["6×6", "8×8", "10×10"]
         assert {text.get_text(): text.get_color() for text in ax.texts} == {
-            CONDITION_NAMES[condition]: line.get_color()
+            condition: line.get_color()
             for condition, line in zip(CONDITIONS, lines, strict=True)}
-    assert "1 600 training examples a model, 40 test mazes a point" in figure.get_supxlabel()
+    title = figure.legends[0].get_title().get_text()
+    assert "1 600 training examples a model, 40 test mazes a point" in title
 
 
 @pytest.mark.parametrize("rates", [(0, 0, 0), (1, 1, 1), (0.5, 0.51, 0.49), (0.97, 1, 0.99)])
@@ -240,9 +242,11 @@ def test_figure_with_several_seeds_and_unequal_examples(tmp_path):
     table.loc[table["rows"] == 8, "train_examples"] = 3200
     figure = draw_regime(table)
     for ax in figure.axes:
-        assert len([line for line in ax.lines if line.get_marker() == "o"]) == 6
+        assert len([line for line in ax.lines if line.get_marker() in "os^"]) == 6
         assert len(ax.texts) == len(CONDITIONS)
-    assert "1 600 to 3 200 training examples" in figure.get_supxlabel()
+    legend = figure.legends[0]
+    assert "1 600 to 3 200 training examples" in legend.get_title().get_text()
+    assert [text.get_text() for text in legend.get_texts()][-2:] == ["seed 1", "seed 2"]
 
 
 def test_figures_of_one_grid(tmp_path):

@@ -311,8 +311,8 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
         f"One {maze.rows}×{maze.cols} maze, drawn twice, with the same prompt and the same plan. "
         f"Left, its own trace: a search from the maze's start {maze.start} explores "
         f"{sum(event.kind == 'close' for event in own)} cells along its corridors to its goal "
-        f"{maze.goal}. Right, a trace borrowed from another maze: a search from "
-        f"{lender.start} to {lender.goal}; {walls} of the {closed} cells it explores are walls.")
+        f"{maze.goal}. Right, a trace borrowed from another maze: a search from {lender.start} "
+        f"to {lender.goal}; {walls} of the {closed} cells it explores are walls here.")
     return figure
 
 
@@ -518,7 +518,9 @@ def draw_properties(table: pd.DataFrame, columns: dict[str, str]) -> Figure:
     many = f"{_n(counts.loc[names])} mazes a generator"
     figure.suptitle(f"{many} · box: quartiles, mark: median, whiskers: 5th to 95th percentile",
                     fontsize=11)
-    figure.alt = (f"Box plots of {listed(list(columns.values()))} by generator, {many}. Medians: "
+    figure.alt = ("Box plots of "
+                  + listed(label.replace(" / ", " in ") for label in columns.values())
+                  + f" by generator, {many}. Medians: "
                   + "; ".join(f"{look.label} " + listed([f"{medians.at[name, column]:.4g}"
                                                          for column in columns])
                               for name, look in zip(names, looks, strict=True)) + ".")
@@ -554,7 +556,7 @@ def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
             look = look_of_generator(name)
             ax.step(rank, np.pad(values, (0, trees - len(values))), where="mid", lw=2.5,
                     color=look.colour, label=look.label, marker=look.marker, mec="white", ms=8,
-                    markevery=(place * trees // 24, max(1, trees // 8)))
+                    markevery=(4 * place, max(1, trees // 8)))
         ax.plot(rank, chance, color=INK, ls=(0, (1, 1.2)), lw=2.2, label="equally likely trees")
         ax.set(xlabel=f"spanning tree (of {trees}, most frequent first)", xlim=(1, trees))
         ax.set_ylim(bottom=0)

@@ -23,7 +23,6 @@ from helpers.show.sentences import caution
 # nbconvert's page, without the scripts that it takes from elsewhere
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
-{% from 'celltags.j2' import celltags %}
 {% block html_head_js %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
 {% block html_head_js_mathjax %}{% endblock %}

@@ -103,8 +103,8 @@ def traces(table: pd.DataFrame, trained_on: str) -> str:
 
 def _how_valid(part: pd.DataFrame, trained_on: str) -> str:
     if not part["trace_valid"].any():
-        return (f"not one trace is valid{_in_all(part.set_index('seed'))}, on any kind of maze "
-                f"(n = {span(part['n'])} each).")
+        seeds = ", in any seed and" if part["seed"].nunique() > 1 else ""
+        return f"not one of its traces is valid{seeds} on any kind of maze (n = {span(part['n'])})."
     at_home = part[part["distribution"] == trained_on]
     away = part[part["distribution"] != trained_on]
     texts = []

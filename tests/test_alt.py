@@ -1,0 +1,118 @@
+"""Every figure says in words what it shows, in notebooks, SVG files and pages alike."""
+
+import inspect
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib import pyplot
+
+from helpers.astar import solve
+from helpers.corpus import Recipe, build
+from helpers.maze import Maze
+from helpers.show import charts, figures, tables
+from helpers.training import TrainingConfig
+
+MAZE = Maze.from_ascii("...#",
+                       "S#..",
+                       "....",
+                       "#.#G")
+TRACE, PLAN = solve(MAZE)
+RATES = pd.DataFrame({
+    "condition": ["correct", "swapped"], "seed": 1, "distribution": "dfs", "n": 500,
+    "rows": 8, "cols": 8, "train_examples": 900, "examples": 800, "response_tokens": 7000,
+    "plan_valid": [0.25, 0.5], "plan_valid_low": [0.2, 0.4], "plan_valid_high": [0.3, 0.6],
+    "trace_valid": [0.125, 0.0], "trace_valid_low": [0.1, 0.0], "trace_valid_high": [0.2, 0.1]})
+COUPLING = pd.DataFrame({"condition": ["correct"], "seed": 1, "distribution": "dfs", "n": 8,
+                         "both_valid": 4, "only_plan_valid": 1, "only_trace_valid": 1,
+                         "neither_valid": 2})
+
+# what each draws, and some of what its words must say
+DRAWN = {
+    "draw_mazes": (lambda draw: draw({"a title": MAZE}), ["a title", "4×4", "(0, 1)"]),
+    "draw_trace": (lambda draw: draw(MAZE, TRACE, [1, 8], PLAN),
+                   ["1 and 8 of 16", "after 8: 3 cells closed, 3 open", "plan"]),
+    "draw_verdict": (lambda draw: draw(MAZE, "solution plan 0 1 plan 1 1 end"),
+                     ["plan breaks wall at step 1"]),
+    "draw_borrowed": (lambda draw: draw(MAZE, Maze(MAZE.grid, (1, 3), (3, 1))),
+                      ["4×4", "(0, 1)", "(1, 3) to (3, 1)"]),
+    "draw_properties": (lambda draw: draw(pd.DataFrame({"generator": "dfs", "path": [3, 5, 9]}),
+                                          {"path": "path / moves"}), ["path in moves", "DFS 5"]),
+    "draw_lengths": (lambda draw: draw(tables.token_lengths(["free_space"], 5, 5, 4,
+                                                            split="test")), ["Free space 7"]),
+    "draw_tree_counts": (lambda draw: draw({"wilson": np.array([7, 3])}, 4),
+                         ["Wilson: 2 trees", "7 times", "n = 10"]),
+    "draw_first_errors": (lambda draw: draw(pd.DataFrame({"error": ["jump", "jump", None]})),
+                          ["jump: 2", "3 traces"]),
+    "draw_headline": (lambda draw: draw(RATES), ["25.0 %", "swapped 50.0 %", "n = 500", "seed 1"]),
+    "draw_learning_curves": (lambda draw: draw(RATES), ["correct 25.0 %", "n = 500"]),
+    "draw_regime": (lambda draw: draw(RATES), ["8×8", "DFS: correct 25.0 %"]),
+    "draw_losses": (lambda draw: draw(pd.DataFrame({"step": [1, 2], "plan_loss": [2.0, 0.5],
+                                                    "trace_loss": [None, None]})),
+                    ["plan tokens: 0.5"]),
+    "draw_rate": (lambda draw: draw(TrainingConfig(batch_size=4, learning_rate=0.03,
+                                                   warmup_steps=10), 400), ["100 steps", "0.03"]),
+    "draw_donor_check": (lambda draw: draw(build(Recipe("wilson", 5, 5, "train", 1, "indexed",
+                                                        20))), ["n = 20", "correct 100.0 %"]),
+    "draw_coupling": (lambda draw: draw(COUPLING), ["both valid 50.0 %", "neither valid 25.0 %"]),
+}
+
+
+def draw_functions() -> dict:
+    return {name: function for module in (figures, charts)
+            for name, function in inspect.getmembers(module, inspect.isfunction)
+            if name.startswith("draw_")}
+
+
+def drawn(name: str) -> figures.Figure:
+    return DRAWN[name][0](draw_functions()[name])
+
+
+def test_all_figures_are_tested_here():
+    assert set(draw_functions()) == set(DRAWN)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_words(name):
+    figure = drawn(name)
+    assert not [part for part in DRAWN[name][1] if part not in figure.alt], figure.alt
+    assert figure.alt.endswith(".")
+    assert "nan" not in figure.alt
+    assert 30 < len(figure.alt) < 1000
+
+
+def test_words_of_tables_without_traces_or_seeds():
+    without = RATES.assign(trace_valid=np.nan)
+    assert "no condition with traces" in charts.draw_headline(without).alt
+    assert "No condition with traces" in charts.draw_coupling(COUPLING[:0]).alt
+
+
+@pytest.mark.parametrize("name", ["draw_headline", "draw_verdict"])
+def test_svg_has_them_as_title_and_description(name, tmp_path):
+    figure = drawn(name)
+    figure.alt += " A < B & C."
+    figures.write_svg(figure, tmp_path / "one.svg")
+    root = ElementTree.parse(tmp_path / "one.svg").getroot()
+    title, words = (root.find(f"{{http://www.w3.org/2000/svg}}{tag}").text
+                    for tag in ("title", "desc"))
+    assert words == figure.alt
+    assert figure.alt.startswith(title)
+    assert len(title) > 10
+
+
+def test_notebooks_keep_them_with_the_image():
+    """With the inline backend that notebooks use, and where the shell has set another one."""
+    formatter = InteractiveShell.instance().display_formatter
+    figure = drawn("draw_headline")
+    try:
+        data, metadata = formatter.format(figure)
+        assert data["image/png"].startswith(b"\x89PNG")
+        assert metadata["image/png"]["alt"] == figure.alt
+        formatter.formatters["image/png"].for_type(pyplot.Figure, lambda figure: b"inline")
+        data, metadata = formatter.format(figure)
+        assert data["image/png"] == b"inline"
+        assert metadata["image/png"]["alt"] == figure.alt
+    finally:
+        InteractiveShell.clear_instance()
