@@ -32,7 +32,7 @@ from helpers.engine.files import atomic
 from helpers.generators import GENERATORS
 from helpers.maze import WALL, Maze
 from helpers.rules import plan_break, read_events, sections, trace_breaks
-from helpers.show.tables import replay
+from helpers.show.tables import replay, response_text
 from helpers.show.words import listed
 
 INK, FAINT = "#2b2b2b", "#c9ced3"
@@ -275,12 +275,12 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
     (own, plan), lent = solve(maze), solve(lender).trace
     figure, axes = new_figure(3, 2, (12, 8.3), height_ratios=[0.42, 5.4, 0.9])
     panels = (("A maze with its own trace", "the search that solves this maze", "its own trace",
-               own, "correct"),
+               maze, own, "correct"),
               ("The same maze with a borrowed trace", "the search that solves another maze",
-               "borrowed trace", lent, "swapped"))
-    for (head, ax, below), (title, more, name, events, condition) in zip(axes.T, panels,
-                                                                         strict=True):
-        walls = _draw_order(ax, maze, events)
+               "borrowed trace", lender, lent, "swapped"))
+    for (head, ax, below), panel in zip(axes.T, panels, strict=True):
+        title, more, name, searched, events, condition = panel
+        walls = _draw_order(ax, maze, searched, events)
         _draw_plan(ax, plan)
         _draw_ends(ax, maze, size=31)
         colour = look_of_condition(condition).colour
@@ -291,7 +291,7 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
         _write_example(below, {
             "prompt": (_prompt_text(maze), INK),
             name: (" ".join(["reasoning", *map(str, events)]), colour),
-            "plan": (" ".join(["solution", *(f"plan {x} {y}" for x, y in plan)]), INK)})
+            "plan": (response_text(plan), INK)})
     for x, y, colour in ((*lender.start, GREEN), (*lender.goal, PURPLE)):
         axes[1, 1].plot(x, y, marker="o", ms=17, mfc="none", mec=colour, mew=3.5, zorder=5,
                         path_effects=[withStroke(linewidth=7, foreground="white")])
@@ -316,19 +316,23 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
     return figure
 
 
-def _draw_order(ax: Axes, maze: Maze, events: Sequence[Event]) -> int:
-    """The cells of a trace, numbered as they were closed; returns how many of them are walls."""
-    open_list, closed = replay(maze, events)
-    if events[0][1:3] != maze.start:  # its start is not this maze's
-        open_list.pop(maze.start, None)
-    shades = LinearSegmentedColormap.from_list("", ["#dcebf7", "#7fb2dc"])
-    layers = {to_hex(shades(i / len(closed))): [cell] for i, cell in enumerate(closed)}
+def _draw_order(ax: Axes, maze: Maze, searched: Maze, events: Sequence[Event]) -> int:
+    """A trace of a searched maze on a maze, cells numbered in the order in which they were closed.
+
+    Returns:
+        How many of the closed cells are walls of this maze.
+    """
+    open_list, closed = replay(searched, events)
+    ramp = LinearSegmentedColormap.from_list("", ["#dcebf7", "#7fb2dc"])
+    shades = {cell: to_hex(ramp(i / len(closed))) for i, cell in enumerate(closed)}
+    layers = {shade: [cell for cell in shades if shades[cell] == shade]
+              for shade in shades.values()}
     _draw_cells(ax, maze, {OPEN: open_list, **layers})
     walls = [cell for cell in (*closed, *open_list) if maze.grid[cell[1], cell[0]] == WALL]
     for x, y in walls:
         ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=WALLED, lw=0,
                                hatch="////", zorder=2))
-    for number, ((x, y), shade) in enumerate(zip(closed, layers, strict=True), 1):
+    for number, ((x, y), shade) in enumerate(shades.items(), 1):
         ax.text(x - 0.42, y - 0.25, number, va="center", fontsize=12, zorder=6,
                 path_effects=[withStroke(linewidth=5, foreground=shade)])
     return sum(cell in closed for cell in walls)
@@ -345,7 +349,7 @@ def _write_example(ax: Axes, parts: dict[str, tuple[str, str]]) -> None:
     ax.set(xlim=(0, 1), ylim=(len(parts) + 0.3, -0.5))
     for line, (name, (text, colour)) in enumerate(parts.items()):
         ax.text(0.0, line, name, color=colour, fontsize=12, fontweight="bold", va="center")
-        ax.text(0.29, line, shorten(text, 44, placeholder=" …"), color=colour, fontsize=11,
+        ax.text(0.305, line, shorten(text, 43, placeholder=" …"), color=colour, fontsize=11,
                 family="monospace", va="center")
 
 
