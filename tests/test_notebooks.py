@@ -153,18 +153,17 @@ def test_any_cell_can_be_run_again(notebook):
             assert not names.read & other.bound, f"{source}\n── is changed by ──\n{later}"
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """The folder of runs of a smoke scale that is smaller still."""
-    folder = tmp_path_factory.mktemp("tiny")
-    text = (scale_module.SCALES / "smoke.yml").read_text()
-    for name, value in (("train", 800), ("test", 4), ("validation", 3)):
-        text = re.sub(f"^{name}_examples: .*$", f"{name}_examples: {value}", text,
-                      flags=re.MULTILINE)
-    (folder / "smoke.yml").write_text(text.replace("max_new_tokens: 240", "max_new_tokens: 60"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scale_module.load_scale, "__defaults__", (folder,))
-        yield folder / "runs"
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Path:
+    """A folder for runs, where the smoke scale is smaller still."""
+    for path in scale_module.SCALES.glob("*.yml"):
+        text = path.read_text()
+        if path.stem == "smoke":
+            for name, value in (("train", 800), ("test", 4), ("validation", 3)):
+                text = re.sub(f"{name}_examples: .*", f"{name}_examples: {value}", text)
+        (tmp_path / path.name).write_text(text)
+    monkeypatch.setattr(scale_module.load_scale, "__defaults__", (tmp_path,))
+    return tmp_path / "runs"
 
 
 def run_cells(name: str, times: int, **given) -> dict:
@@ -179,16 +178,16 @@ def run_cells(name: str, times: int, **given) -> dict:
     return names
 
 
-def test_opened_first_they_say_what_to_run(tiny, tmp_path):
+def test_opened_first_they_say_what_to_run(tiny):
     for name, first in (("05_training", "04_corpus"), ("06_evaluation", "05_training"),
                         ("07_analysis", "06_evaluation")):
         with pytest.raises(FileNotFoundError, match=f"run notebook {first} first.* or `make study "
                                                     "SCALE=smoke`"):
-            run_cells(name, 1, root=str(tmp_path), scale="smoke")
+            run_cells(name, 1, root=str(tiny), scale="smoke")
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_every_cell_twice(tiny, capsys):
+def test_every_cell_twice(tiny):
     for name in ("04_corpus", "05_training", "06_evaluation"):
         names = run_cells(name, 2, root=str(tiny))
         assert names["scale"] == "smoke"

@@ -96,8 +96,8 @@ def test_parameters_are_declared():
 def test_unknown_parameters_are_refused():
     notebook = PROJECT / "notebooks" / "05_training.ipynb"
     check_parameters(notebook, ["scale", "root", "condition", "seed"])
-    with pytest.raises(ValueError, match="parameter sed: notebook 05_training.ipynb takes "
-                                         "condition, root, scale, seed$"):
+    with pytest.raises(ValueError, match=r"parameter sed: notebook 05_training\.ipynb "
+                                         "takes condition, root, scale, seed$"):
         check_parameters(notebook, ["scale", "sed"])
 
 
