@@ -135,7 +135,7 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
         StaleError: another process trains the same model.
     """
     product = run.model(spec)
-    final = run.file(*product.files).parent.parent / spec.name
+    final = run.file(product.files[0]).parent
     if run.store.status(product).usable:
         return metrics(run, spec)
     work = final / f"work-{product.fingerprint}"
