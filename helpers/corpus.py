@@ -17,10 +17,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from helpers.engine.files import atomic, checksum
+from helpers.engine.files import PROJECT, atomic, checksum
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary, encode_mazes
 from helpers.maze import MazeError, Mazes, Sampler
+from helpers.ownmazes import Listed, solvable
 
 PROMPT_PART, TRACE_PART, PLAN_PART = range(3)  # of an example, in the order of `Corpus.bounds`
 FORMAT = "2"
@@ -54,7 +55,7 @@ class CorpusError(ValueError):
 class Recipe:
     """Everything a corpus follows from."""
 
-    generator: str
+    generator: str  # or a file of mazes, as seen from the project's folder
     rows: int
     cols: int
     split: str
@@ -62,6 +63,7 @@ class Recipe:
     sampling: str
     count: int
     skip: int = 0  # examples passed over first (a validation set lies behind its test set)
+    unsolvable: bool = True  # whether mazes without a way from start to goal are among them
     params: tuple[tuple[str, float], ...] = ()
 
     @property
@@ -69,7 +71,8 @@ class Recipe:
         """What the corpus is called, in a run."""
         behind = "" if not self.skip else f"_from_{self.skip}"
         params = "".join(f"_{name}={value:g}" for name, value in self.params)
-        return f"{self.split}_{self.generator}{params}_{self.rows}x{self.cols}{behind}_{self.count}"
+        mazes = f"{Path(self.generator).stem}{params}_{self.rows}x{self.cols}"
+        return f"{self.split}_{mazes}{behind}_{self.count}"
 
 
 @dataclass(frozen=True)
@@ -176,23 +179,48 @@ def build(recipe: Recipe, *, progress: Callable[[int], object] = lambda _: None)
             over included (``indexed`` sampling passes over none).
 
     Raises:
-        MazeError: the recipe is not one.
+        MazeError: the recipe is not one; or nearly all mazes are unsolvable.
     """
     if recipe.count < 1 or recipe.skip < 0:
         raise MazeError(f"count, skip: got {recipe.count}, {recipe.skip}, take whole numbers "
                         "from 1 and 0 up")
-    sampler = Sampler(recipe.generator, recipe.rows, recipe.cols, split=recipe.split,
-                      seed=recipe.seed, sampling=recipe.sampling, params=dict(recipe.params))
-    kept, first, last = [], recipe.skip, recipe.skip + recipe.count
-    if recipe.sampling == "indexed":
-        sampler.seek(first)
-    while sampler.position < last:
-        begin = sampler.position
-        mazes = sampler.take(min(4096, last - begin))
-        kept.append(Mazes(*(array[max(0, first - begin):] for array in mazes)))
+    source = source_of(recipe)
+    kept, first = [], recipe.skip
+    if recipe.sampling == "indexed" and isinstance(source, Sampler):
+        source.seek(first)
+    have, drawn = 0, 0
+    while have < recipe.count:
+        begin = source.position
+        mazes = source.take(min(4096, max(0, first - begin) + recipe.count - have))
         progress(len(mazes.starts))
+        mazes = Mazes(*(array[max(0, first - begin):] for array in mazes))
+        drawn += len(mazes.starts)
+        if not recipe.unsolvable:
+            ways = solvable(mazes)
+            mazes = Mazes(*(array[ways] for array in mazes))
+        kept.append(mazes)
+        have += len(mazes.starts)
+        if drawn > 1000 + 100 * have:
+            raise MazeError(f"{recipe.generator}: {drawn - have} of {drawn} mazes are unsolvable; "
+                            "takes a generator or a file whose mazes have a way")
     mazes = Mazes(*map(np.concatenate, zip(*kept, strict=True)))
     return Corpus(recipe, *encode_mazes(mazes), mazes)
+
+
+def source_of(recipe: Recipe) -> Sampler | Listed:
+    """What the mazes of a recipe come from, at their beginning: a generator, or a file.
+
+    Raises:
+        MazeError: there is no such generator or file, or it does not fit.
+    """
+    if recipe.generator in GENERATORS:
+        return Sampler(recipe.generator, recipe.rows, recipe.cols, split=recipe.split,
+                       seed=recipe.seed, sampling=recipe.sampling, params=dict(recipe.params))
+    path = PROJECT / recipe.generator
+    if not path.is_file():
+        raise MazeError(f"generator: got {recipe.generator!r}, takes one of "
+                        f"{', '.join(GENERATORS)}, or a file of mazes")
+    return Listed(str(path), recipe.rows, recipe.cols, recipe.split)
 
 
 # ── what is seen in training ────────────────────────────────────────────────────────────
@@ -247,7 +275,7 @@ def count_possible(generator: str, rows: int, cols: int) -> Possible:
     Known for generators that draw the spanning trees of a grid of rooms, all of them:
     Kirchhoff's theorem counts those. A grid without two free cells poses no problem.
     """
-    offsets = GENERATORS[generator].rooms
+    offsets = GENERATORS[generator].rooms if generator in GENERATORS else ()
     if not offsets:
         return Possible(float("nan"), float("nan"))
     grids = problems = 0.0

@@ -16,7 +16,7 @@ from itertools import chain, groupby
 import numpy as np
 
 from helpers.engine.lines import ReadError, json_entries, text_lines
-from helpers.generators import distance
+from helpers.generators import HELD_OUT, distance, is_held_out
 from helpers.language import read_jsonl_text
 from helpers.maze import Maze, MazeError, Mazes, check_size
 from helpers.rules import read_example
@@ -56,6 +56,46 @@ def solvable(mazes: Mazes) -> np.ndarray:
             for cells in (mazes.starts, mazes.goals))
     return np.array([distance(grid, start, goal) >= 0
                      for grid, start, goal in zip(mazes.grids, *ends, strict=True)], bool)
+
+
+class Listed:
+    """The mazes of a file for training or for testing, one after the other, as `Sampler` draws.
+
+    Which are for what follows from their grids (`generators.is_held_out`), as for any generator.
+
+    Args:
+        path: of the file.
+        rows, cols: the size that its mazes must have.
+        split: ``train`` or ``test``.
+
+    Raises:
+        MazeError: as `read_mazes`.
+    """
+
+    def __init__(self, path: str, rows: int, cols: int, split: str):
+        mazes = read_mazes(path, rows, cols)
+        held_out = np.array([is_held_out(grid) for grid in mazes.grids])
+        chosen = held_out if split == "test" else ~held_out
+        self.path, self.split, self.position = path, split, 0
+        self.mazes = Mazes(*(array[chosen] for array in mazes))
+
+    def __len__(self) -> int:
+        return len(self.mazes.grids)
+
+    def take(self, count: int) -> Mazes:
+        """The next ``count`` mazes.
+
+        Raises:
+            MazeError: there are not so many left.
+        """
+        end = self.position + count
+        if end > len(self):
+            kept = "kept for testing" if self.split == "test" else "left for training"
+            raise MazeError(f"maze {self.path}: got {len(self)} mazes that are {kept} (one grid "
+                            f"of {HELD_OUT} is, by a hash), takes {end}")
+        part = Mazes(*(array[self.position:end] for array in self.mazes))
+        self.position = end
+        return part
 
 
 def _read(path: str, rows: int | None, cols: int | None) -> Iterator[tuple[str, Maze]]:

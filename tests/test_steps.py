@@ -12,12 +12,18 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close, subplots
 
-from helpers import evaluation, training
-from helpers.corpus import Corpus, overlap
+from helpers import evaluation
+from helpers.checkpoints import load_model
+from helpers.corpus import Corpus, count_possible, overlap
+from helpers.experiments import EXPERIMENTS
 from helpers.study import runs, steps, yaml12
+from helpers.study.products import StaleError
 from helpers.study.runs import Run
 from helpers.study.scale import Scale, load_scale
+from helpers.study.specs import EvaluationSpec, ModelSpec
 from helpers.validator import judge_text
+
+HEADLINE = EXPERIMENTS["headline"]
 
 TINY = """
 rows: 4
@@ -32,7 +38,7 @@ train_examples: 200
 test_examples: 12
 validation_examples: 6
 model: {width: 16, layers: 1, heads: 1, kv_heads: 1, mlp_width: 16, rope_theta: 10000.0}
-training: {batch_size: 8, warmup_steps: 3, validations: 2, checkpoint_every: 10, log_every: 5,
+training: {batch_size: 8, warmup_steps: 3, snapshots: 2, checkpoint_every: 10, log_every: 5,
            compiled: false}
 decoding: {max_new_tokens: 180, batch_size: 5}
 """
@@ -54,13 +60,13 @@ def scale(tmp_path_factory) -> Scale:
 
 
 def whole_study(scale: Scale, root: Path) -> Run:
-    run = Run.of(scale, root)
-    steps.make_corpora(scale, run)
-    for condition in scale.conditions:
-        for seed in scale.seeds:
-            steps.train(scale, run, condition, seed)
-            steps.evaluate(scale, run, condition, seed)
-    steps.analyse(scale, run)
+    run = Run(scale, root)
+    steps.make_corpora(run, HEADLINE)
+    for model in HEADLINE.models(scale):
+        steps.train(run, model)
+        steps.follow(run, model)
+    steps.evaluate(run, HEADLINE.evaluations(scale))
+    steps.analyse(run, HEADLINE)
     return run
 
 
@@ -70,101 +76,146 @@ def run(scale, tmp_path_factory) -> Run:
 
 
 def names(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")
+            if path.is_file() and not path.name.endswith("lock")}
+
+
+def responses_of(run: Run, spec: EvaluationSpec) -> Path:
+    return run.folder / run.answers(spec).files[1]
 
 
 def test_files(scale, run):
-    expected = {f"{name}.csv" for name in (*steps.TABLES, "corpus")} | {"run.json"}
-    expected |= {f"corpus/{name}.safetensors"
-                 for name in ("train", "validation", "test_wilson", "test_drunkards_walk")}
-    expected.add("steps/corpus.json")
-    for condition in scale.conditions:
-        expected |= {f"training/{condition}_3/{name}" for name in (
-            "metrics.jsonl", "checkpoint.safetensors", "model.safetensors")}
-        expected |= {f"evaluation/{condition}_3/{name}" for name in (
-            "rows.csv", "responses_wilson.jsonl", "responses_drunkards_walk.jsonl")}
-        expected |= {f"steps/{step}_{condition}_3.json" for step in ("training", "evaluation")}
+    expected = {f"{name}.csv" for name in (*HEADLINE.tables, "corpus")} | {"run.json"}
+    corpora = {"train_wilson_4x5_200", "test_wilson_4x5_12", "test_drunkards_walk_4x5_12",
+               "test_wilson_4x5_from_1000000000_6"}
+    expected |= {f"corpus/{name}.safetensors" for name in corpora}
+    expected |= {f"made/corpus_{name}.json" for name in corpora} | {"made/tables_07_analysis.json"}
+    for model in (f"{condition}_3" for condition in scale.conditions):
+        expected |= {f"models/{model}/{name}" for name in (
+            "metrics.jsonl", "checkpoint.safetensors", "model.safetensors", "curve.csv",
+            "snapshots/00000012.safetensors")}
+        expected |= {f"evaluation/{model}/{name}" for name in (
+            "rows_wilson.csv", "responses_wilson.jsonl", "rows_drunkards_walk.csv",
+            "responses_drunkards_walk.jsonl")}
+        expected |= {f"made/{name}.json" for name in (
+            f"model_{model}", f"curve_{model}", f"answers_{model}_wilson",
+            f"answers_{model}_drunkards_walk")}
     assert names(run.folder) == expected
     assert run.folder.name == "tiny"
-    assert run.model("correct", 3).is_file()
 
 
-def test_same_settings_same_files(scale, run, tmp_path):
+def test_same_settings_same_files(run, scale, tmp_path):
     again = whole_study(scale, tmp_path)
     seconds = {"run.json", "learning_curves.csv", *(
-        name for name in names(run.folder)
-        if name.startswith("steps/") or name.endswith(("metrics.jsonl", "checkpoint.safetensors")))}
+        name for name in names(run.folder) if name.startswith("made/")
+        or (name.endswith(("metrics.jsonl", "curve.csv", ".safetensors"))
+        and not name.startswith("corpus/")))}
     for name in sorted(names(run.folder) - seconds):
         assert (again.folder / name).read_bytes() == (run.folder / name).read_bytes(), name
+    for model in HEADLINE.models(scale):
+        one, other = (load_model(r.store.use(r.model(model))).state_dict() for r in (run, again))
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+        assert run.model(model).fingerprint == again.model(model).fingerprint
     one, other = (pd.read_csv(r.file("learning_curves.csv")).drop(columns="seconds")
                   for r in (run, again))
     pd.testing.assert_frame_equal(one, other)
 
 
+def test_called_again_every_step_leaves_all_as_it_is(run, scale):
+    dates = {name: (run.folder / name).stat().st_mtime_ns for name in names(run.folder)
+             if not name.startswith(("made/tables", "run.json")) and "/" in name}
+    steps.make_corpora(run, HEADLINE)
+    for model in HEADLINE.models(scale):
+        steps.train(run, model)
+        steps.follow(run, model)
+    steps.evaluate(run, HEADLINE.evaluations(scale))
+    assert dates == {name: (run.folder / name).stat().st_mtime_ns for name in dates}
+
+
 def test_corpora(scale, run):
     table = pd.read_csv(run.file("corpus.csv")).set_index("corpus")
-    train = Corpus.load(run.corpus("train"))
-    assert table["n"].to_dict() == {"train": 200, "test_wilson": 12, "test_drunkards_walk": 12,
-                                    "validation": 6}
-    for name, row in table.drop(index="train").iterrows():
-        corpus = Corpus.load(run.corpus(name))
-        assert overlap(corpus, train) == row["also_in_training"] == 0
-        assert corpus.removed == row["removed"]
-        assert row["distinct_problems"] == len(set(corpus.problems.tolist()))
-    shares = table["share_of_problems_trained_on"]
-    assert 0 < shares["train"] < 1
-    assert np.isnan(shares["test_drunkards_walk"])
-    assert table.loc["test_wilson", "removed"] > 0  # small as the grid is
+    train = run.load(run.corpus("train"))
+    assert table["n"].to_dict() == {
+        "train_wilson_4x5_200": 200, "test_wilson_4x5_12": 12, "test_drunkards_walk_4x5_12": 12,
+        "test_wilson_4x5_from_1000000000_6": 6}
+    for name, row in table.iterrows():
+        corpus = Corpus.load(run.folder / "corpus" / f"{name}.safetensors")
+        seen = overlap(corpus, train)
+        for column in ("also_in_training", "grids_also_in_training", "distinct_problems",
+                       "distinct_grids", "most_problems_per_grid"):
+            assert row[column] == getattr(seen, column)
+        ratio = len(corpus) / seen.distinct_grids
+        assert row["problems_per_grid"] == pytest.approx(ratio, abs=0.01)
+        assert row["unsolvable"] == 0
+        if corpus.recipe.split == "test":
+            assert seen.grids_also_in_training == seen.also_in_training == 0
+    first = table.iloc[0]
+    assert first["grids_also_in_training"] == first["distinct_grids"]
+    assert first["share_of_grids_trained_on"] == pytest.approx(
+        first["distinct_grids"] / count_possible("wilson", 4, 5).grids)
+    assert np.isnan(table.loc["test_drunkards_walk_4x5_12", "share_of_grids_trained_on"])
+
+
+def test_paper_sampling_counts_what_was_seen(scale, tmp_path):
+    """The published data are kept as they are; the table says what of them was trained on."""
+    paper = Run(scale.model_copy(update={"sampling": "paper"}), tmp_path)
+    table = steps.make_corpora(paper, HEADLINE).set_index("corpus")
+    wilson = table.loc["test_wilson_4x5_12"]
+    assert wilson["grids_also_in_training"] == wilson["distinct_grids"] > 1
+    assert 0 < wilson["also_in_training"] < 12
+    assert table.loc["test_drunkards_walk_4x5_12", "grids_also_in_training"] == 0
 
 
 def test_headline(scale, run):
     lines = run.file("headline.csv").read_text().splitlines()
     assert lines[0] == (
         "condition,seed,distribution,n,plan_valid,plan_valid_low,plan_valid_high,plan_optimal,"
-        "trace_valid,trace_strict,trace_exact,trace_valid_given_plan_valid")
-    cells = [line.split(",")[:4] for line in lines[1:]]
-    assert cells == [[condition, "3", distribution, "12"] for condition in scale.conditions
-                     for distribution in scale.distributions]
+        "trace_valid,trace_strict,trace_exact,trace_valid_given_plan_valid,trace_valid_low,"
+        "trace_valid_high,grids")
+    cells = {tuple(line.split(",")[:4]) for line in lines[1:]}
+    assert cells == {(condition, "3", distribution, "12") for condition in scale.conditions
+                     for distribution in scale.distributions}
     for line in lines[1:]:
         values = line.split(",")
         assert all(0 <= float(value) <= 1 for value in values[4:8])
         assert (values[8] == "") == (values[0] == "solution_only")
+        assert 1 <= int(values[-1]) <= 12
 
 
 def test_run_json(scale, run):
     about = json.loads(run.file("run.json").read_text())
-    assert set(about) == {"scale", "machine", "packages", "seconds"}
+    assert {"scale", "machine", "packages", "seconds", "products", "kept", "commit", "dirty",
+            "date"} <= set(about)
     values = yaml12.read(TINY.encode())
-    assert {name: about["scale"][name] for name in values if name not in (
-        "model", "training")} == {name: values[name] for name in values if name not in (
-            "model", "training")}
+    for name in set(values) - {"model", "training"}:
+        assert about["scale"][name] == values[name]
     assert about["scale"]["training"]["batch_size"] == 8
     assert about["machine"]["cores"] >= 1
     assert {"processor", "memory_gib", "accelerator", "python"} <= set(about["machine"])
-    assert about["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert set(about["packages"]) == set(runs.PACKAGES)
-    assert set(about["seconds"]) == {"corpus", *(
-        f"{step}_{condition}_3" for step in ("training", "evaluation")
-        for condition in scale.conditions)}
+    assert set(about["seconds"]) == set(about["products"])
+    assert {"model correct_3", "curve swapped_3", "corpus train_wilson_4x5_200",
+            "answers solution_only_3/drunkards_walk"} <= set(about["products"])
     assert all(seconds >= 0 for seconds in about["seconds"].values())
+    assert about["kept"] == {}
 
 
 def test_rows_survive_the_file(scale, run):
     made = []
-    for condition in scale.conditions:
-        for distribution in scale.distributions:
-            corpus = Corpus.load(run.corpus(f"test_{distribution}"))
-            model = training.load_model(run.model(condition, 3), corpus)
-            responses = evaluation.respond(model, corpus, condition, max_new_tokens=180,
-                                           batch_size=5)
-            made.append(evaluation.judge(corpus, condition, responses).assign(
-                condition=condition, seed=3, distribution=distribution))
-    made, read = pd.concat(made, ignore_index=True), steps.all_rows(scale, run)
-    assert list(read.columns[:4]) == [*evaluation.CELL, "maze"]
-    for name in ("trace_valid", "trace_strict", "trace_exact"):
+    asked = HEADLINE.evaluations(scale)
+    for spec in asked:
+        corpus = run.load(run.corpus("test", spec.distribution))
+        model = load_model(run.store.use(run.model(spec.model)), corpus)
+        condition = spec.model.condition
+        responses = evaluation.respond(model, corpus, condition, max_new_tokens=180, batch_size=5)
+        made.append(evaluation.judge(corpus, condition, responses).assign(
+            condition=condition, seed=3, distribution=spec.distribution, variation=""))
+    made, read = pd.concat(made, ignore_index=True), steps.all_rows(run, asked)
+    assert list(read.columns[:6]) == [*evaluation.CELL, "variation", "maze", "grid"]
+    for name in evaluation.TRACE_LEVELS:
         assert read[name].dtype == "boolean"
-        assert read[name].isna().equals(~read["has_trace"])
-    for name in ("plan_valid", "plan_optimal", "has_trace"):
+        assert read[name].isna().equals(read["condition"] == "solution_only")
+    for name in ("plan_valid", "plan_optimal"):
         assert read[name].dtype == bool
     assert read.to_csv() == made[read.columns].to_csv()
     for table in (evaluation.headline, evaluation.comparisons, evaluation.coupling,
@@ -172,97 +223,182 @@ def test_rows_survive_the_file(scale, run):
         pd.testing.assert_frame_equal(table(read), table(made))
 
 
+def test_every_model_answers_with_its_own_weights(scale, run):
+    """Two seeds, two models: neither stands in for the other."""
+    two = Run(scale.model_copy(update={"seeds": (3, 4)}), run.folder.parent)
+    specs = [EvaluationSpec(ModelSpec("correct", seed), "wilson") for seed in (3, 4)]
+    steps.train(two, specs[1].model)
+    steps.evaluate(two, specs)
+    one, other = (responses_of(two, spec).read_text() for spec in specs)
+    assert one != other
+    corpus = two.load(two.corpus("test", "wilson"))
+    model = load_model(two.store.use(two.model(specs[1].model)), corpus)
+    answers = evaluation.respond(model, corpus, "correct", max_new_tokens=180, batch_size=5)
+    texts = evaluation.texts(corpus, "correct", answers)
+    assert other == "".join(json.dumps({"text": text}, separators=(",", ":")) + "\n"
+                            for text in texts)
+
+
+def test_the_learning_curve_is_of_validation_mazes(scale, run):
+    spec = ModelSpec("solution_only", 3)
+    curve = steps.follow(run, spec)
+    assert list(curve["step"]) == [12, 25]
+    corpus = run.load(run.corpus("validation"))
+    tested = {key.tobytes() for name in scale.distributions
+              for key in run.load(run.corpus("test", name)).problems}
+    assert len(corpus) == 6
+    assert not tested & {key.tobytes() for key in corpus.problems}
+    model = load_model(run.store.use(run.model(spec)), corpus)
+    answers = evaluation.respond(model, corpus, "solution_only", max_new_tokens=180)
+    rows = evaluation.judge(corpus, "solution_only", answers)
+    assert curve["n"].iloc[-1] == 6
+    assert curve["plan_valid"].iloc[-1] == rows["plan_valid"].mean()
+    names_of_inputs = [one.name for one in run.curve(spec).inputs]
+    assert names_of_inputs == ["model solution_only_3", "corpus test_wilson_4x5_from_1000000000_6"]
+
+
 def test_responses_judged_again(scale, run):
-    rows = steps.all_rows(scale, run)
-    for (condition, seed, distribution), part in rows.groupby(evaluation.CELL, sort=False):
-        path = run.evaluation(condition, seed, f"responses_{distribution}.jsonl")
-        lines = path.read_text().splitlines()
-        for line, row in zip(lines, part.to_dict("records"), strict=True):
+    for spec in HEADLINE.evaluations(scale):
+        rows = steps.all_rows(run, [spec])
+        lines = responses_of(run, spec).read_text().splitlines()
+        for line, row in zip(lines, rows.to_dict("records"), strict=True):
             verdict = judge_text(json.loads(line)["text"], 4, 5).as_dict()
             for name in ("valid", "optimal"):
                 assert verdict["plan"][name] == row[f"plan_{name}"]
             assert (verdict["plan"]["error"] or "") == (
                 "" if row["plan_valid"] else row["plan_error"])
-            assert (verdict["trace"] is None) == (not row["has_trace"])
-            for name in ("valid", "strict", "exact") if row["has_trace"] else ():
+            if spec.model.condition == "solution_only":
+                continue
+            for name in ("valid", "strict", "exact"):
                 assert verdict["trace"][name] == row[f"trace_{name}"]
-            if row["has_trace"] and not row["trace_valid"]:
+            if not row["trace_valid"]:
                 assert verdict["trace"]["error"] == row["trace_error"]
                 assert verdict["trace"]["event"] == row["trace_event"]
 
 
 def test_tables_are_made_from_a_run_or_read_as_published(scale, run, tmp_path, monkeypatch):
-    made, folder = steps.tables(scale, str(run.folder.parent))
+    made, folder = steps.tables(scale, HEADLINE, str(run.folder.parent))
     assert folder == run.folder
-    assert set(made) == set(steps.TABLES)
+    assert set(made) == {*HEADLINE.tables, "corpus"}
     published = tmp_path / "results" / "tiny"
-    published.mkdir(parents=True)
-    for name in steps.TABLES:
-        (published / f"{name}.csv").write_bytes(run.file(f"{name}.csv").read_bytes())
     monkeypatch.setattr(steps, "PROJECT", tmp_path)
-    read, folder = steps.tables(scale, "")
+    with pytest.raises(StaleError, match="nothing is published there"):
+        steps.tables(scale, HEADLINE, "")
+    published.mkdir(parents=True)
+    for name in made:
+        (published / f"{name}.csv").write_bytes(run.file(f"{name}.csv").read_bytes())
+    read, folder = steps.tables(scale, HEADLINE, "")
     assert folder == published
-    for name in steps.TABLES:
+    for name in made:
         assert read[name].to_csv() == made[name].to_csv()
 
 
 # ── interrupted ─────────────────────────────────────────────────────────────────────────
 
 
-def test_a_step_that_fails_records_nothing(run, tmp_path):
-    other = Run(tmp_path)
-    with pytest.raises(KeyboardInterrupt), other.step("corpus"):
-        raise KeyboardInterrupt
-    assert names(tmp_path) == set()
-    assert other.seconds() == {}
-
-
-def test_evaluation_on_a_full_disk(scale, run, monkeypatch):
+def test_answers_on_a_full_disk(scale, run, tmp_path, monkeypatch):
+    """The earlier answers stay, nothing is half-written, and nothing counts as made."""
+    spec = EvaluationSpec(ModelSpec("correct", 3), "wilson")
+    run.file("made", "answers_correct_3_wilson.json").rename(tmp_path / "record")
     before = {name: (run.folder / name).read_bytes() for name in names(run.folder)}
 
     def full(*_):
         yield "query"
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(evaluation, "texts", full)
-    with pytest.raises(OSError, match="No space left"):
-        steps.evaluate(scale, run, "correct", 3)
-    assert {name: (run.folder / name).read_bytes() for name in names(run.folder)} == before
-
-
-def test_training_interrupted_in_a_validation(scale, run, tmp_path, monkeypatch):
-    other = Run.of(scale, tmp_path)
-    steps.make_corpora(scale, other)
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "plan_validity", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            steps.train(scale, other, "swapped", 3)
-    assert not other.model("swapped", 3).exists()
-    assert "training_swapped_3" not in other.seconds()
-    metrics = steps.train(scale, other, "swapped", 3)
+        patch.setattr(evaluation, "texts", full)
+        with pytest.raises(OSError, match="No space left"):
+            steps.evaluate(run, [spec])
+    assert {name: (run.folder / name).read_bytes() for name in names(run.folder)} == before
+    assert run.store.status(run.answers(spec)).state == "missing"
+    (tmp_path / "record").rename(run.file("made", "answers_correct_3_wilson.json"))
+
+
+def test_a_training_in_another_process_is_left_alone(scale, run, tmp_path):
+    other = Run(scale, tmp_path)
+    spec = ModelSpec("correct", 3)
+    folder = other.file("models", "correct_3", "lock").parent
+    with steps._alone(folder / "lock", "it"), pytest.raises(StaleError, match="another process"):
+        steps.train(other, spec)
+
+
+def test_an_interrupted_training_goes_on_and_ends_in_the_same_model(scale, run, tmp_path):
+    other = Run(scale, tmp_path)
+    spec = ModelSpec("swapped", 3)
+    work = other.file("models", spec.name, "x").parent / f"work-{other.model(spec).fingerprint}"
+    steps.trainer(other, spec, work).run(stop_after=14)
+    assert other.store.status(other.model(spec)).state == "missing"
+    metrics = steps.train(other, spec)
     assert metrics["step"].max() == 25
-    assert other.model("swapped", 3).read_bytes() == run.model("swapped", 3).read_bytes()
-
-
-def test_seconds_of_a_training_count_what_came_before(scale, run):
-    before = run.seconds()["training_correct_3"]
-    steps.train(scale, run, "correct", 3)  # done long ago
-    assert run.seconds()["training_correct_3"] == before > 0
+    assert not work.exists()
+    one, two = (load_model(r.store.use(r.model(spec))).state_dict() for r in (run, other))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
 def test_corpus_of_another_scale(scale, run, tmp_path):
-    other = scale.model_copy(update={"rows": 5, "cols": 5})
-    larger = Run.of(other, tmp_path)
-    steps.make_corpora(other, larger)
-    theirs = larger.training("correct", 3)
-    theirs.mkdir(parents=True)
-    (theirs / "model.safetensors").write_bytes(run.model("correct", 3).read_bytes())
-    with pytest.raises(training.CheckpointError, match=r"got a 5x5 grid, .* takes 4x5"):
-        steps.evaluate(other, larger, "correct", 3)
+    mazes = Run(scale.model_copy(update={"rows": 5}), tmp_path)
+    corpus = steps.corpus(mazes, mazes.corpus("test", "wilson"))
+    with pytest.raises(ValueError, match=r"got a 5x5 grid, .* takes 4x5"):
+        load_model(run.store.use(run.model(ModelSpec("correct", 3))), corpus)
+
+
+# ── own mazes ───────────────────────────────────────────────────────────────────────────
+
+OWN = """S...G
+.#.#.
+.#.#.
+.....
+
+S.#.G
+.##..
+..#..
+..#..
+
+..S.G
+.#...
+.#.#.
+.....
+
+S.##.
+.###.
+...#.
+.G.#.
+
+.....
+.#.#S
+.#.#.
+.G...
+"""
+
+
+def test_a_file_of_mazes_as_distribution(scale, run, tmp_path):
+    """Split and held out like a generator's; those without a way are counted."""
+    path = tmp_path / "own.txt"
+    path.write_text(OWN * 4)
+    values = scale.model_dump() | {"distributions": (str(path),), "test_examples": 4}
+    mine = Run(Scale.model_validate(values), tmp_path)
+    asked = [EvaluationSpec(ModelSpec("correct", 3), str(path))]
+    steps.train(mine, asked[0].model)
+    rows = steps.evaluate(mine, asked)
+    assert set(rows["distribution"]) == {str(path)}
+    assert len(rows) == 4
+    table = steps.make_corpora(mine, HEADLINE).set_index("corpus")
+    assert table.loc["test_own_4x5_4", "grids_also_in_training"] == 0
+    path.write_text(OWN.replace("S...G", "S..G.") * 4)
+    assert mine.store.status(mine.corpus("test", str(path))).state == "stale"
+
+
+def test_unsolvable_mazes_are_not_trained_on_unless_asked_for(scale, tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text(OWN * 30)
+    for wanted in (False, True):
+        values = scale.model_dump() | {"trained_on": str(path), "distributions": ("wilson",),
+                                       "unsolvable": wanted, "train_examples": 40,
+                                       "test_examples": 2, "validation_examples": 2}
+        mine = Run(Scale.model_validate(values), tmp_path / str(wanted))
+        table = steps.make_corpora(mine, HEADLINE)
+        assert (table["unsolvable"].iloc[0] > 0) == wanted
 
 
 # ── figures ─────────────────────────────────────────────────────────────────────────────

@@ -44,8 +44,10 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
                               (comparisons, evaluation.comparisons(judged)),
                               (trained, seen[[*evaluation.CELL[:2], "examples", "tokens",
                                               "response_tokens", "seconds"]])):
-            table.insert(0, "rows", rows)
-            table.insert(1, "cols", cols)
+            examples = run.scale_of(asked[0].model).train_examples
+            for place, (name, value) in enumerate((("rows", rows), ("cols", cols),
+                                                   ("train_examples", examples))):
+                table.insert(place, name, value)
             tables.append(table)
     return {"regime": pd.concat(rates, ignore_index=True),
             "comparisons": pd.concat(comparisons, ignore_index=True),

@@ -199,6 +199,41 @@ def draw_regime(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
+def draw_plan_weight(table: pd.DataFrame) -> Figure:
+    """Plan validity against the weight of plan tokens in the loss, a panel a distribution.
+
+    Args:
+        table: ``rates`` of the experiment. Bars are the table's own intervals.
+    """
+    distributions = list(table["distribution"].unique())
+    weights = sorted(table["plan_weight"].unique())
+    figure, (axes,) = new_figure(1, len(distributions), (3.1 * len(distributions), 4.4),
+                                 sharey=True)
+    models = _models(table)
+    for ax, distribution in zip(axes, distributions, strict=True):
+        for i, (condition, seed, place) in enumerate(models):
+            part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
+                         & (table["condition"] == condition)].sort_values("plan_weight")
+            x = part["plan_weight"].map(weights.index) + 0.3 * ((i + 0.5) / len(models) - 0.5)
+            look = look_of_condition(condition)
+            ax.errorbar(x, part["plan_valid"].to_numpy(float), _error(part, "plan_valid"),
+                        ls=look.line, marker=look.marker, lw=1.8, elinewidth=1.2, markersize=7,
+                        capsize=3, color=look.colour, **look_of_seed(place))
+        ax.set(title=look_of_generator(distribution).label, xlabel="weight of a plan token",
+               xlim=(-0.4, len(weights) - 0.6))
+        ax.set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
+        _percent_axis(ax)
+    axes[0].set_ylabel("valid plans")
+    _legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals")
+    parts = table.groupby(["plan_weight", "distribution"], sort=False)
+    figure.alt = (f"Valid plans by weight of a plan token, {seeds_of(table)}. " + " ".join(
+        f"Weight {weight:g}, {look_of_generator(name).label}: "
+        + listed(f"{row.condition} {percent(row.plan_valid)}" for row in part.itertuples()) + "."
+        for (weight, name), part in parts))
+    return figure
+
+
 def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
     """Heights of labels, moved so that no two are closer than the gap, nor outside 0 to 1.
 

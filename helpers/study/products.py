@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from helpers.engine.files import atomic
+from helpers.engine.files import atomic, sha256
 from helpers.study.fingerprint import code_of
 
 
@@ -138,7 +138,7 @@ class Store:
         files = {}
         for name in product.files:
             stat = (self.folder / name).stat()
-            files[name] = {"sha256": _sha256(self.folder / name), "size": stat.st_size,
+            files[name] = {"sha256": sha256(self.folder / name), "size": stat.st_size,
                            "mtime_ns": stat.st_mtime_ns}
         # an input that is kept has another fingerprint than it would have now
         inputs = {one.name: (self.record(one) or {}).get("fingerprint", one.fingerprint)
@@ -158,7 +158,7 @@ class Store:
         stat = path.stat()
         if stat.st_size != noted["size"]:
             return False
-        return stat.st_mtime_ns == noted["mtime_ns"] or _sha256(path) == noted["sha256"]
+        return stat.st_mtime_ns == noted["mtime_ns"] or sha256(path) == noted["sha256"]
 
     def _reasons(self, product: Product, record: dict) -> Iterator[str]:
         """Why a product would come out different now, in words."""
@@ -185,8 +185,3 @@ def _changed(place: str, theirs: dict, ours: dict) -> Iterator[str]:
             yield from _changed(f"{place}{name}.", a, b)
         elif a != b:
             yield f"{place}{name} was {a}, is {b}"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ import torch
 from helpers.batches import Batches
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, build
-from helpers.engine.files import PROJECT
+from helpers.engine.files import PROJECT, sha256
 from helpers.evaluation import curve_point, judge, respond, texts
 from helpers.generators import GENERATORS
 from helpers.show import charts, sentences
@@ -69,8 +69,13 @@ class Run:
             scale: the run's own if None.
         """
         recipe = (scale or self.scale).recipe(role, generator)
-        return Product(f"corpus {recipe.name}", (f"corpus/{recipe.name}.safetensors",),
-                       asdict(recipe), (build, GENERATORS[recipe.generator].kernel), "04_corpus")
+        settings, starts = asdict(recipe), [build]
+        if recipe.generator in GENERATORS:
+            starts.append(GENERATORS[recipe.generator].kernel)
+        else:
+            settings["file"] = sha256(PROJECT / recipe.generator)
+        return Product(f"corpus {recipe.name}", (f"corpus/{recipe.name}.safetensors",), settings,
+                       tuple(starts), "04_corpus")
 
     def model(self, spec: ModelSpec) -> Product:
         """The trained weights of a model."""

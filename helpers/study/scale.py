@@ -24,12 +24,12 @@ from pydantic import (
 )
 
 from helpers.conditions import CONDITIONS
-from helpers.corpus import Recipe
+from helpers.corpus import Recipe, source_of
 from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
-from helpers.maze import Sampler
 from helpers.model import ModelConfig
+from helpers.ownmazes import Listed
 from helpers.study import yaml12
 from helpers.training import TrainingConfig
 
@@ -39,7 +39,15 @@ FAR = 10**9  # where validation mazes begin, behind any test set
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # of a scale: it names files and folders too
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Generator = Literal[tuple(GENERATORS)]
+
+
+def _known(name: str) -> str:
+    if name not in GENERATORS and not (PROJECT / name).is_file():
+        raise ValueError(f"one of {', '.join(GENERATORS)}, or a file of mazes")
+    return name
+
+
+Generator = Annotated[str, AfterValidator(_known)]  # or a file, as seen from the project's folder
 Condition = Literal[tuple(CONDITIONS)]
 
 
@@ -95,6 +103,7 @@ class Scale(_Section):
     conditions: _several(Condition)
     seeds: _several(Seed)  # of weights and order of examples, one training of each condition each
     distributions: _several(Generator)
+    unsolvable: bool = False  # whether mazes without a way are trained on, where there are any
     train_examples: PositiveInt
     test_examples: PositiveInt  # of each distribution
     validation_examples: PositiveInt  # of the training distribution, for the learning curves
@@ -115,8 +124,14 @@ class Scale(_Section):
         if training.warmup_steps > steps // 4:
             raise ValueError(f"training.warmup_steps: got {training.warmup_steps}, takes at most "
                              f"{steps // 4}, a quarter of the {steps} steps")
-        for generator in {self.trained_on, *self.distributions}:
-            Sampler(generator, self.rows, self.cols, split="train", seed=self.data_seed)
+        recipes = [self.recipe("train"), self.recipe("validation"),
+                   *(self.recipe("test", name) for name in self.distributions)]
+        for recipe in recipes:
+            source = source_of(recipe)
+            if isinstance(source, Listed):
+                source.take(recipe.skip + recipe.count)
+        if len({recipe.name for recipe in recipes}) < len(recipes):
+            raise ValueError("distributions with names of their own, without folder and ending")
         return self
 
     @property
@@ -141,10 +156,13 @@ class Scale(_Section):
         behind any test set; the published stream is drawn on from where that ends.
         """
         count = getattr(self, f"{role}_examples")
-        behind = FAR if self.sampling == "indexed" else self.test_examples
-        return Recipe(generator or self.trained_on, self.rows, self.cols,
-                      "train" if role == "train" else "test", self.data_seed, self.sampling, count,
-                      skip=behind if role == "validation" else 0)
+        name = generator or self.trained_on
+        far = self.sampling == "indexed" and name in GENERATORS
+        behind = FAR if far else self.test_examples
+        return Recipe(name, self.rows, self.cols, "train" if role == "train" else "test",
+                      self.data_seed, self.sampling, count,
+                      skip=behind if role == "validation" else 0,
+                      unsolvable=self.unsolvable or role != "train")
 
     def varied(self, variation: Iterable[tuple[str, object]]) -> "Scale":
         """This scale with other values, by the names of its entries or those of a section.

@@ -7,6 +7,7 @@ a model names its spec, and what several experiments need is trained once.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from helpers.conditions import CONDITIONS
 from helpers.study.scale import SECTIONS, Scale
@@ -85,7 +86,7 @@ class EvaluationSpec:
     @property
     def name(self) -> str:
         done = "".join(f"+{name}={value}" for name, value in self.answering)
-        return f"{self.model.name}{done}/{self.distribution}"
+        return f"{self.model.name}{done}/{Path(self.distribution).stem}"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, Recipe, build, count_possible, overlap
 from helpers.engine.files import PROJECT, atomic
 from helpers.engine.progress import bar
+from helpers.ownmazes import solvable
 from helpers.show.figures import write_svg
 from helpers.show.report import write_report
 from helpers.study.products import Product, StaleError
@@ -64,8 +65,8 @@ def corpus(run: Run, product: Product, progress: Callable[[int], object] = lambd
 
 
 def _recipe(product: Product) -> Recipe:
-    settings = dict(product.settings)
-    return Recipe(**settings | {"params": tuple(settings["params"])})
+    settings = {name: value for name, value in product.settings.items() if name != "file"}
+    return Recipe(**settings)
 
 
 def _drawn(settings: dict) -> int:
@@ -76,7 +77,8 @@ def corpus_table(corpora: list[Corpus]) -> pd.DataFrame:
     """How corpora stand to what was trained on.
 
     Returns:
-        A row a corpus, training sets first: how many examples, different problems and different
+        A row a corpus, training sets first: how many examples, how many of them without a way
+        from start to goal, different problems and different
         grids; problems a grid; how many of its problems and of its grids occur in the training
         set of its size; mean tokens of each part; and the share of all grids and problems of its
         kind that the training set covers (empty where their number is not known).
@@ -92,6 +94,7 @@ def corpus_table(corpora: list[Corpus]) -> pd.DataFrame:
         possible = count_possible(recipe.generator, recipe.rows, recipe.cols)
         rows.append({
             "corpus": recipe.name, "generator": recipe.generator, "n": len(corpus),
+            "unsolvable": int((~solvable(corpus.mazes)).sum()),
             "distinct_problems": seen.distinct_problems, "distinct_grids": seen.distinct_grids,
             "problems_per_grid": round(len(corpus) / seen.distinct_grids, 2),
             "most_problems_per_grid": seen.most_problems_per_grid,

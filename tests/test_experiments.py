@@ -1,0 +1,253 @@
+"""The experiments: which models each needs, what it makes of their answers, its figure."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.evaluation import HEADLINE, interval
+from helpers.experiments import EXPERIMENTS, plan_weight, regime
+from helpers.show.charts import draw_plan_weight, draw_regime
+from helpers.show.figures import look_of_generator
+from helpers.show.widgets import png
+from helpers.study import steps
+from helpers.study.runs import Run
+from helpers.study.scale import ScaleError, load_scale
+from helpers.study.specs import ModelSpec, every
+
+SIDES = (6, 8, 10)
+CONDITIONS = ("solution_only", "correct", "swapped")
+DISTRIBUTIONS = ("wilson", "drunkards_walk")
+SMOKE = load_scale("smoke")
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+# ── specs ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("spec", [
+    ModelSpec("solution_only", 1), ModelSpec("correct", 12, (("gap", "random"),)),
+    ModelSpec("swapped", 0, (("plan_weight", 4.0), ("rows", 6)))])
+def test_names_of_models(spec):
+    assert ModelSpec.parse(spec.name) == spec
+    assert "/" not in spec.name
+
+
+@pytest.mark.parametrize("name", ["", "correct", "correct_", "_1", "correct+gap_1x", "a b_1"])
+def test_what_is_no_name(name):
+    with pytest.raises(ValueError, match="takes CONDITION"):
+        ModelSpec.parse(name)
+
+
+def test_what_a_scale_has_is_no_variation():
+    found = every(SMOKE, (("plan_weight", SMOKE.training.plan_weight), ("rows", 9)))
+    assert {one.model.variation for one in found} == {(("rows", 9),)}
+
+
+def test_a_scale_is_varied_by_name():
+    varied = SMOKE.varied([("plan_weight", 2.0), ("width", 32), ("rows", 8)])
+    assert (varied.training.plan_weight, varied.model.width, varied.rows) == (2.0, 32, 8)
+    assert varied.decoding.max_new_tokens == 2 * SMOKE.decoding.max_new_tokens
+    for wrong, part in (({"plan_wight": 2.0}, "plan_wight: unknown name"),
+                        ({"width": 33}, "takes a multiple"), ({"rows": 2}, "rows: got 2")):
+        with pytest.raises(ScaleError, match=part):
+            SMOKE.varied(wrong.items())
+
+
+# ── every experiment ────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_whole(name):
+    experiment = EXPERIMENTS[name]
+    assert experiment.question.endswith("?")
+    assert (NOTEBOOKS / f"{experiment.notebook}.ipynb").exists()
+    for scale in (SMOKE, load_scale("laptop")):
+        assert len(set(experiment.evaluations(scale))) == len(experiment.evaluations(scale))
+        traced = [model.has_trace for model in experiment.models(scale)]
+        assert traced == sorted(traced, reverse=True)  # the longest first
+
+
+def test_experiments_share_models_and_keep_their_files_apart():
+    folders = [experiment.folder for experiment in EXPERIMENTS.values()]
+    assert len(set(folders)) == len(folders)
+    headline, weight = (set(EXPERIMENTS[name].models(SMOKE)) for name in (
+        "headline", "plan_weight"))
+    assert headline & weight
+
+
+def test_plan_weight_varies_what_has_a_trace(monkeypatch):
+    found = {model.name for model in EXPERIMENTS["plan_weight"].models(SMOKE)}
+    assert SMOKE.training.plan_weight == 4.0
+    assert found == {"solution_only_1", "correct_1", "swapped_1", "correct+plan_weight=1.0_1",
+                     "swapped+plan_weight=1.0_1"}
+
+
+def test_regime_differs_in_the_grid_alone():
+    """Else a difference between two grids might be one between two settings."""
+    laptop = load_scale("laptop")
+    names = {name for model in EXPERIMENTS["regime"].models(laptop)
+             for name, _ in model.variation}
+    assert names == {"rows", "cols", "train_examples"}
+    sizes = {(dict(model.variation).get("rows", laptop.rows),
+              dict(model.variation).get("cols", laptop.cols))
+             for model in EXPERIMENTS["regime"].models(laptop)}
+    assert sizes == {(6, 6), (8, 8), (10, 10), (12, 12)}
+
+
+@pytest.fixture
+def answered(monkeypatch, tmp_path):
+    """A run whose models have answered, each model with a rate of its own."""
+    scale = SMOKE.model_copy(update={"distributions": DISTRIBUTIONS, "seeds": (1, 2)})
+    rates: dict[ModelSpec, float] = {}
+
+    def rows(run, specs):
+        parts = []
+        for spec in specs:
+            rate = rates.setdefault(spec.model, (len(rates) % 11) / 10)
+            trace = spec.model.has_trace
+            parts.append(pd.DataFrame({
+                "condition": spec.model.condition, "seed": spec.model.seed,
+                "distribution": spec.distribution, "maze": range(40), "grid": range(40),
+                "plan_valid": np.arange(40) < 40 * rate, "plan_optimal": False,
+                **{name: pd.array([trace or None] * 40, "boolean")
+                   for name in ("trace_valid", "trace_strict", "trace_exact")}}))
+        return pd.concat(parts, ignore_index=True)
+
+    def curves(run, models):
+        return pd.DataFrame([{"condition": model.condition, "seed": model.seed, "examples": 100,
+                              "tokens": 1, "response_tokens": 1, "seconds": 1.0}
+                             for model in models])
+
+    monkeypatch.setattr(steps, "all_rows", rows)
+    monkeypatch.setattr(steps, "all_curves", curves)
+    return Run(scale, tmp_path), rates
+
+
+def test_plan_weight_tables(answered):
+    run, rates = answered
+    asked = plan_weight.evaluations(run.scale)
+    made = plan_weight.analyse(run, asked)
+    assert set(made) == set(EXPERIMENTS["plan_weight"].tables)
+    table = made["rates"].set_index(["plan_weight", "condition", "seed", "distribution"])
+    assert len(table) == 2 * 3 * 2 * 2
+    for model, rate in rates.items():
+        weights = [dict(model.variation).get("plan_weight", 4.0)]
+        for weight in weights if model.has_trace else (1.0, 4.0):
+            assert table.at[(weight, model.condition, model.seed, "wilson"),
+                            "plan_valid"] == pytest.approx(rate)
+    assert plan_weight.rates_by_weight(made["rates"]).index.names[0] == "plan_weight"
+    assert png(draw_plan_weight(made["rates"])).startswith(b"\x89PNG")
+
+
+def test_regime_tables(answered):
+    run, rates = answered
+    made = regime.analyse(run, regime.evaluations(run.scale))
+    assert set(made) == set(EXPERIMENTS["regime"].tables)
+    assert list(made["regime"]["rows"].unique()) == [4, 6, 8]
+    assert (made["regime"]["train_examples"] == run.scale.train_examples).all()
+    for model, rate in rates.items():
+        table = made["regime"]
+        part = table[(table["rows"] == dict(model.variation).get("rows", 4))
+                     & (table["condition"] == model.condition) & (table["seed"] == model.seed)]
+        assert np.allclose(part["plan_valid"].astype(float), rate)
+    assert set(made["comparisons"]["rows"]) == {4, 6, 8}
+    assert len(made["trained_on"]) == 3 * 3 * 2
+
+
+# ── the regime map ──────────────────────────────────────────────────────────────────────
+
+
+def made_up(sides=SIDES, seeds=(1,), n=40) -> pd.DataFrame:
+    """A table of the regime with numbers that tell each cell from all others."""
+    cells = []
+    for side in sides:
+        for i, condition in enumerate(CONDITIONS):
+            for seed in seeds:
+                for j, distribution in enumerate(DISTRIBUTIONS):
+                    k = (n - side - 7 * i - 11 * j - 3 * seed) % (n + 1)
+                    traces = [None] * 6 if i == 0 else [
+                        *[k // 2 / n] * 3, 0.5, *interval(k // 2, n)]
+                    cells.append([side, side, 1600, condition, seed, distribution, n, k / n,
+                                  *interval(k, n), k / n, *traces, n])
+    return pd.DataFrame(cells, columns=["rows", "cols", "train_examples", *HEADLINE])
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    return made_up()
+
+
+def test_tables_for_people(table):
+    plans, traces = regime.rates_by_grid(table), regime.rates_by_grid(table, "trace_valid")
+    assert list(plans.columns) == list(traces.columns) == ["6×6", "8×8", "10×10"]
+    assert list(plans.index) == [(d, c, 1) for d in DISTRIBUTIONS for c in CONDITIONS]
+    assert list(traces.index) == [(d, c, 1) for d in DISTRIBUTIONS for c in CONDITIONS[1:]]
+    for row in table.itertuples():
+        text = plans.at[(row.distribution, row.condition, row.seed), f"{row.rows}×{row.cols}"]
+        assert text.startswith(f"{100 * row.plan_valid:.1f} [{100 * row.plan_valid_low:.1f}, ")
+    leads = regime.leads_by_grid(pd.DataFrame(
+        [[side, side, seed, d, "correct", "swapped", 0.25, side / 1000] for side in SIDES
+         for seed in (1, 2) for d in DISTRIBUTIONS],
+        columns=["rows", "cols", "seed", "distribution", "a", "b", "b_minus_a", "p"]))
+    assert leads.loc[("wilson", "correct", "swapped", 1)].to_dict() == {
+        "6×6": "+25.0 (p = 6e-03)", "8×8": "+25.0 (p = 8e-03)", "10×10": "+25.0 (p = 1e-02)"}
+    assert list(leads.index) == [(d, "correct", "swapped", seed)
+                                 for d in DISTRIBUTIONS for seed in (1, 2)]
+
+
+# ── the figure ──────────────────────────────────────────────────────────────────────────
+
+
+def test_figure(table):
+    figure = draw_regime(table)
+    assert png(figure).startswith(b"\x89PNG")
+    assert [ax.get_title() for ax in figure.axes] == [
+        look_of_generator(d).label for d in DISTRIBUTIONS]
+    for ax, distribution in zip(figure.axes, DISTRIBUTIONS, strict=True):
+        lines = [line for line in ax.lines if line.get_marker() in "os^"]
+        assert len(lines) == len(CONDITIONS)
+        for line, condition in zip(lines, CONDITIONS, strict=True):
+            part = table[(table["condition"] == condition)
+                         & (table["distribution"] == distribution)]
+            assert np.allclose(line.get_ydata(), part["plan_valid"])
+            assert np.allclose(line.get_xdata(), SIDES, atol=0.2)
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["6×6", "8×8", "10×10"]
+        assert {text.get_text(): text.get_color() for text in ax.texts} == {
+            condition: line.get_color()
+            for condition, line in zip(CONDITIONS, lines, strict=True)}
+    title = figure.legends[0].get_title().get_text()
+    assert "1 600 training examples a model, 40 test mazes a point" in title
+
+
+@pytest.mark.parametrize("rates", [(0, 0, 0), (1, 1, 1), (0.5, 0.51, 0.49), (0.97, 1, 0.99)])
+def test_labels_do_not_cover_each_other(table, rates):
+    values = table["condition"].map(dict(zip(CONDITIONS, rates, strict=True)))
+    figure = draw_regime(table.assign(plan_valid=values, plan_valid_low=values,
+                                      plan_valid_high=values))
+    png(figure)  # lays it out
+    for ax in figure.axes:
+        boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
+        assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+        frame = ax.get_window_extent()
+        assert all(frame.y0 - 12 < box.y0 and box.y1 < frame.y1 + 12 and box.x1 <= frame.x1 + 1
+                   for box in boxes)
+
+
+def test_figure_with_several_seeds_and_unequal_examples():
+    table = made_up((6, 8), seeds=(1, 2))
+    table.loc[table["rows"] == 8, "train_examples"] = 3200
+    figure = draw_regime(table)
+    for ax in figure.axes:
+        assert len([line for line in ax.lines if line.get_marker() in "os^"]) == 6
+        assert len(ax.texts) == len(CONDITIONS)
+    legend = figure.legends[0]
+    assert "1 600 to 3 200 training examples" in legend.get_title().get_text()
+    assert [text.get_text() for text in legend.get_texts()][-2:] == ["seed 1", "seed 2"]
+
+
+def test_figures_of_one_grid():
+    table = made_up((6,))
+    assert png(draw_regime(table)).startswith(b"\x89PNG")

@@ -1,0 +1,267 @@
+"""What follows from what: fingerprints of code, records of products, and who checks them."""
+
+import importlib
+import json
+import linecache
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.study import fingerprint
+from helpers.study.fingerprint import code_of
+from helpers.study.products import Product, StaleError, Store
+
+PROJECT = Path(fingerprint.__file__).parents[2]
+
+# ── which code counts ───────────────────────────────────────────────────────────────────
+
+TOY = {"__init__": "", "base": '''
+"""A module."""
+from numba import njit
+from helpers.engine.registry import Registry
+
+FACTOR = 3
+UNUSED = 1
+
+@njit
+def kernel(x):
+    return x * FACTOR
+
+def helper(x):
+    """Words."""
+    # a comment
+    return kernel(x) + 1
+
+def elsewhere(x):
+    return -x
+
+class Part:
+    size = 2
+    def grow(self):
+        return helper(self.size)
+
+def one(x):
+    return x
+
+TABLE = Registry({"one": one})
+PAIR = (elsewhere, 1)
+''', "top": '''
+from toy import base
+from toy.base import Part, TABLE
+
+def start(name):
+    return Part().grow() + base.helper(1) + TABLE[name](2)
+
+def other():
+    return base.PAIR[0](1)
+'''}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Writes a small package, with some text replaced, and gives its module ``top``."""
+    monkeypatch.setattr(fingerprint, "PACKAGE", "toy")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(*replacements):
+        for name in [name for name in sys.modules if name.split(".")[0] == "toy"]:
+            del sys.modules[name]
+        folder = tmp_path / "toy"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, text in TOY.items():
+            for old, new in replacements:
+                text = text.replace(old, new)
+            (folder / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        for cached in (code_of, fingerprint._read, fingerprint._definitions_of):
+            cached.cache_clear()
+        return importlib.import_module("toy.top")
+
+    yield write
+    for cached in (code_of, fingerprint._read, fingerprint._definitions_of):
+        cached.cache_clear()
+
+
+def test_code_is_followed_to_every_definition(toy):
+    assert set(code_of(toy().start)) == {
+        "toy.top.start", "toy.base.Part", "toy.base.helper", "toy.base.kernel"}
+    assert set(code_of(toy().other)) == {"toy.top.other", "toy.base.elsewhere"}
+
+
+@pytest.mark.parametrize(("old", "new", "changed"), [
+    ('"""Words."""', '"""Other words."""', set()),
+    ("# a comment", "# another", set()),
+    ("    return kernel(x) + 1", "\n    return (kernel(x)\n            + 1)", set()),
+    ("UNUSED = 1", "UNUSED = 2", set()),
+    ("    return -x", "    return 2 * x", set()),
+    ('TABLE = Registry({"one": one})', 'TABLE = Registry({"one": one, "two": elsewhere})', set()),
+    ("x * FACTOR", "x * FACTOR + 0", {"toy.base.kernel"}),
+    ("FACTOR = 3", "FACTOR = 4", {"toy.base.kernel"}),
+    ("size = 2", "size = 5", {"toy.base.Part"}),
+    ("helper(self.size)", "helper(self.size) + 1", {"toy.base.Part"}),
+])
+def test_what_counts_as_a_change(toy, old, new, changed):
+    before = code_of(toy().start)
+    after = code_of(toy((old, new)).start)
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_code_that_only_shows_or_stores_does_not_count():
+    from helpers.training import Trainer
+    assert not [name for name in code_of(Trainer) if ".progress." in name or ".files." in name]
+
+
+# ── the real package, edited ────────────────────────────────────────────────────────────
+
+LISTING = """
+import json, sys
+from helpers.experiments import EXPERIMENTS
+from helpers.study.runs import Run
+from helpers.study.scale import load_scale
+run = Run(load_scale("smoke"), sys.argv[1])
+products = run.products(EXPERIMENTS["headline"])
+print(json.dumps({one.name: one.fingerprint for one in products}))
+"""
+EDITS = {
+    "nothing": [],
+    "words and looks": [
+        ("conditions.py", "The example's own A* trace.", "Its own."),
+        ("conditions.py", "#d55e00", "#d55e01"), ("generators.py", "# draw", "# then draw"),
+        ("engine/progress.py", "mininterval", "maxinterval")],
+    "A*": [("astar.py", "g + 1 >= best[near]", "g + 1 > best[near]")],
+    "swapped": [("conditions.py", "of(lenders(corpus, seed))", "of(np.arange(len(corpus)))")],
+    "another generator": [
+        ("generators.py", '"free_space": Generator', '"copy": Generator(_dfs, "x", "#000000", "x"),'
+         '\n    "free_space": Generator')],
+    "verdicts": [("validator.py", "def _judge_plan(grid, ends, steps, n):",
+                  "def _judge_plan(grid, ends, steps, n):\n    n = n + 0")],
+}
+
+
+@pytest.fixture(scope="module")
+def fingerprints(tmp_path_factory):
+    """Of every product of the smoke study, in copies of the package that were edited."""
+    found = {}
+    for name, edits in EDITS.items():
+        copy = tmp_path_factory.mktemp("copy")
+        for part in ("helpers", "scales", "notebooks"):
+            shutil.copytree(PROJECT / part, copy / part,
+                            ignore=shutil.ignore_patterns("__pycache__"))
+        for file, old, new in edits:
+            path = copy / "helpers" / file
+            text = path.read_text()
+            assert old in text or name == "words and looks", (file, old)
+            path.write_text(text.replace(old, new, 1))
+        done = subprocess.run([sys.executable, "-c", LISTING, str(copy / "runs")], cwd=copy,
+                              env={"PYTHONPATH": str(copy), "PATH": "/usr/bin:/bin"},
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found[name] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(("edit", "kinds"), [
+    ("words and looks", set()), ("another generator", set()),
+    ("A*", {"corpus", "model", "curve", "answers", "tables"}),
+    ("verdicts", {"curve", "answers", "tables"})])
+def test_what_an_edit_makes_stale(fingerprints, edit, kinds):
+    before, after = fingerprints["nothing"], fingerprints[edit]
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name.split()[0] for name in changed} == kinds
+    assert changed == {name for name in before if name.split()[0] in kinds}
+
+
+def test_a_condition_edited_makes_its_own_models_stale_alone(fingerprints):
+    before, after = fingerprints["nothing"], fingerprints["swapped"]
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name for name in changed if name.startswith("model")} == {"model swapped_1"}
+    assert all("swapped" in name or name.startswith("tables") for name in changed)
+
+
+# ── records ─────────────────────────────────────────────────────────────────────────────
+
+
+def maker():
+    return 1
+
+
+def product(name="thing", settings=None, inputs=(), **more) -> Product:
+    return Product(name, (f"{name}.txt",), settings or {"a": 1, "deep": {"b": 2}}, (maker,),
+                   "00_none", inputs, **more)
+
+
+def made(store: Store, one: Product, text: str = "x") -> Product:
+    with store.making(one):
+        store.path(one).write_text(text)
+    return one
+
+
+def test_missing_then_current(tmp_path):
+    store = Store(tmp_path)
+    one = product()
+    assert store.status(one).state == "missing"
+    with pytest.raises(StaleError, match="thing: is missing; run notebook 00_none first"):
+        store.use(one)
+    assert store.use(made(store, one)) == tmp_path / "thing.txt"
+    assert store.status(one).state == "current"
+
+
+def half(store: Store):
+    store.path(product()).write_text("half")
+    raise KeyboardInterrupt
+
+
+def test_a_block_that_fails_makes_nothing(tmp_path):
+    store = Store(tmp_path)
+    making = store.making(product())
+    with pytest.raises(KeyboardInterrupt), making:
+        half(store)
+    assert store.status(product()).state == "missing"
+
+
+def test_changed_or_deleted_files_are_missed(tmp_path):
+    store = Store(tmp_path)
+    one = made(store, product(), "as made")
+    (tmp_path / "thing.txt").touch()  # another date, the same bytes
+    assert store.status(one).state == "current"
+    (tmp_path / "thing.txt").write_text("no more")
+    assert "has changed" in store.status(one).why
+    (tmp_path / "thing.txt").unlink()
+    assert "thing.txt is not there" in store.status(one).why
+
+
+def test_what_changed_is_named(tmp_path):
+    store = Store(tmp_path)
+    below = made(store, product("below"))
+    made(store, product(inputs=(below,)))
+    other = product("below", {"a": 7, "deep": {"b": 2}})
+    status = store.status(product(settings={"a": 1, "deep": {"b": 3}}, inputs=(other,)))
+    assert status.state == "stale"
+    assert "deep.b was 2, is 3" in status.why
+    assert "below is another" in status.why
+    with pytest.raises(StaleError, match=r"is stale \(deep.b was 2, is 3"):
+        store.use(product(settings={"a": 1, "deep": {"b": 3}}))
+
+
+def test_kept_products_are_used_and_remembered(tmp_path):
+    below = made(Store(tmp_path), product("below"))
+    other = product("below", {"a": 7})
+    keeping = Store(tmp_path, keep=True)
+    assert keeping.status(other).state == "kept"
+    above = made(keeping, product("above", inputs=(other,)))
+    record = json.loads((tmp_path / "made" / "above.json").read_text())
+    assert record["inputs"] == {"below": below.fingerprint}  # what it was really made from
+    assert Store(tmp_path).status(above).why == "below is another"
+    assert Store(tmp_path).status(product("above", inputs=(below,))).state == "current"
+
+
+def test_a_torn_record_counts_as_none(tmp_path):
+    store = Store(tmp_path)
+    one = made(store, product())
+    (tmp_path / "made" / "thing.json").write_text('{"product": ')
+    assert store.status(one).state == "missing"
