@@ -375,7 +375,7 @@ S.##.
 def test_a_file_of_mazes_as_distribution(scale, run, tmp_path):
     """Split and held out like a generator's; those without a way are counted."""
     path = tmp_path / "own.txt"
-    path.write_text(OWN * 4)
+    path.write_text("\n".join([OWN] * 4))
     values = scale.model_dump() | {"distributions": (str(path),), "test_examples": 4}
     mine = Run(Scale.model_validate(values), tmp_path)
     asked = [EvaluationSpec(ModelSpec("correct", 3), str(path))]
@@ -385,13 +385,13 @@ def test_a_file_of_mazes_as_distribution(scale, run, tmp_path):
     assert len(rows) == 4
     table = steps.make_corpora(mine, HEADLINE).set_index("corpus")
     assert table.loc["test_own_4x5_4", "grids_also_in_training"] == 0
-    path.write_text(OWN.replace("S...G", "S..G.") * 4)
+    path.write_text("\n".join([OWN.replace("S...G", "S..G.")] * 4))
     assert mine.store.status(mine.corpus("test", str(path))).state == "stale"
 
 
 def test_unsolvable_mazes_are_not_trained_on_unless_asked_for(scale, tmp_path):
     path = tmp_path / "own.txt"
-    path.write_text(OWN * 30)
+    path.write_text("\n".join([OWN] * 30))
     for wanted in (False, True):
         values = scale.model_dump() | {"trained_on": str(path), "distributions": ("wilson",),
                                        "unsolvable": wanted, "train_examples": 40,

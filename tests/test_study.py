@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
@@ -17,20 +18,44 @@ import helpers
 from helpers import __main__ as cli
 from helpers.engine.progress import bar, latest
 from helpers.evaluation import HEADLINE
+from helpers.experiments import EXPERIMENTS
 from helpers.study import graph as study_module
 from helpers.study import scale as scale_module
-from helpers.study.graph import StudyError, guarded, locked, publish, running, steps, study, summary
+from helpers.study.graph import (
+    StudyError,
+    guarded,
+    locked,
+    prepare,
+    publish,
+    running,
+    steps,
+    study,
+    summary,
+)
 from helpers.study.notebooks import check_parameters, parameters
-from helpers.study.runs import PUBLISHED, Run
+from helpers.study.runs import Run
 from helpers.study.scale import load_scale
+from helpers.study.specs import ModelSpec
 
 PROJECT = Path(helpers.__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(PROJECT)}
 
 
+EXPERIMENT = EXPERIMENTS["headline"]
+
+
 @pytest.fixture
 def run(tmp_path) -> Run:
-    return Run(tmp_path)
+    return Run(load_scale("smoke"), tmp_path)
+
+
+def as_if_made(run: Run, *kinds: str) -> None:
+    """Files and records of the products of these kinds, as if they had been made."""
+    for product in (*run.products(EXPERIMENT), run.report(EXPERIMENT)):
+        if product.name.split()[0] in kinds:
+            with run.store.making(product):
+                for name in product.files:
+                    run.file(name).write_text(f"{product.name} {name}")
 
 
 def one_line(text: str, *parts: str) -> None:
@@ -78,41 +103,157 @@ def test_wrong_number_of_cores(cores, capsys):
 # ── the run graph and the notebooks ─────────────────────────────────────────────────────
 
 
-def test_parameters_are_declared():
-    """Papermill only warns of a name that the notebook does not have."""
-    snakefile = (PROJECT / "Snakefile").read_text()
-    shared = set(re.findall(r"-[pr] (\w+)", snakefile[:snakefile.index("\nMODEL = ")]))
-    per_model = set(re.findall(r"-[pr] (\w+)", re.search(r"^MODEL = (.*)$", snakefile,
-                                                         re.MULTILINE)[1]))
-    assert shared == {"scale", "root"}
-    assert per_model == {"condition", "seed"}
-    used = re.findall(r"^ +notebook\(\"(\w+)\"(.*)\)$", snakefile, re.MULTILINE)
-    assert len(used) == 4
-    for notebook, more in used:
-        assert shared | (per_model if "MODEL" in more else set()) <= parameters(
-            PROJECT / "notebooks" / f"{notebook}.ipynb"), notebook
-
-
 def test_unknown_parameters_are_refused():
     notebook = PROJECT / "notebooks" / "05_training.ipynb"
-    check_parameters(notebook, ["scale", "root", "condition", "seed"])
+    check_parameters(notebook, ["scale", "root", "experiment", "model"])
     with pytest.raises(ValueError, match=r"parameter sed: notebook 05_training\.ipynb "
-                                         "takes condition, root, scale, seed$"):
+                                         "takes experiment, model, root, scale$"):
         check_parameters(notebook, ["scale", "sed"])
 
 
-def test_the_run_graph_refuses_a_parameter_that_its_notebook_does_not_have(tmp_path):
-    """Before anything runs: papermill would only warn."""
-    for name in ("notebooks", "scales", "helpers"):
-        (tmp_path / name).symlink_to(PROJECT / name)
-    graph = (PROJECT / "Snakefile").read_text().replace("-p seed {", "-p sed {")
-    (tmp_path / "Snakefile").write_text(graph)
-    done = subprocess.run([sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--snakefile",
-                           tmp_path / "Snakefile", "--directory", tmp_path / "run",
-                           "--config", "scale=smoke"],
-                          env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "parameter sed: notebook 05_training.ipynb takes" in done.stdout + done.stderr
+@pytest.mark.parametrize("name", [*{"04_corpus", "05_training", "06_evaluation"},
+                                  *(one.notebook for one in EXPERIMENTS.values())])
+def test_notebooks_take_what_the_run_graph_gives(name):
+    """Papermill only warns of a name that the notebook does not have."""
+    given = {"scale", "experiment", "root"} | ({"model"} if name[:2] in ("05", "06") else set())
+    assert given <= parameters(PROJECT / "notebooks" / f"{name}.ipynb")
+
+
+def dry_run(snakefile: Path, *config: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "snakemake", "-n", "-p", "--cores", "1",
+                           "--snakefile", snakefile, "--config", *config],
+                          cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def test_the_run_graph_works_from_anywhere(tmp_path):
+    """It writes under the root it is given, not where it is called, and reaches every model."""
+    done = dry_run(PROJECT / "Snakefile", "scale=smoke", f"root={tmp_path / 'runs'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    for model in EXPERIMENT.models(load_scale("smoke")):
+        assert f"-r model {model.name}" in done.stdout
+    assert done.stdout.count("papermill") == 1 + 2 * 3 + 1
+
+
+def test_the_run_graph_of_two_seeds_trains_two_models(tmp_path):
+    """A seed of its own for each, all the way to the notebook's parameters."""
+    for part in ("helpers", "notebooks"):
+        (tmp_path / part).symlink_to(PROJECT / part)
+    run = Run(load_scale("smoke").model_copy(update={"seeds": (1, 7)}), tmp_path)
+    assert {model.name for model in EXPERIMENT.models(run.scale)} == {
+        f"{condition}_{seed}" for condition in run.scale.conditions for seed in (1, 7)}
+    seeds = {run.model(model).settings["seed"] for model in EXPERIMENT.models(run.scale)}
+    assert seeds == {1, 7}
+    assert ModelSpec.parse("correct_7").seed == 7
+
+
+# ── what is up to date ──────────────────────────────────────────────────────────────────
+
+
+def plan(run: Run, **given) -> list[str]:
+    lines = []
+    prepare(run, EXPERIMENT, say=lines.append, **given)
+    return lines
+
+
+def test_nothing_made_yet(run):
+    lines = plan(run)
+    assert len(lines) == 1 + 3 + 3 + 1 + 1
+    assert all(line.endswith("will be made") for line in lines)
+    assert not list(run.folder.glob("jobs/*"))
+
+
+def test_everything_made(run):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    assert all(line.endswith("up to date") for line in plan(run))
+    assert len(list(run.folder.glob("jobs/*.done"))) == 9
+    assert not prepare(run, EXPERIMENT)
+
+
+def test_a_deleted_corpus_is_missed_and_nothing_else_redone(run):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    plan(run)
+    lost = run.folder / run.corpus("train").files[0]
+    lost.unlink()
+    first, *others = plan(run)
+    assert "will be made: corpus/train_wilson" in first
+    assert all(line.endswith("up to date") for line in others)
+    assert not (run.folder / "jobs" / "corpora.done").exists()
+    assert (run.folder / "jobs" / "training_correct_1.done").exists()
+
+
+def test_a_changed_table_is_missed(run):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    run.file("comparisons.csv").write_text("of an earlier run")
+    assert [line for line in plan(run) if "will be" in line] == [
+        "  analysis 07_analysis             will be made: comparisons.csv has changed since it "
+        "was made"]
+
+
+def with_rate(run: Run, root: Path) -> Run:
+    """The same run, asked for another learning rate."""
+    training = run.scale.training.model_copy(update={"learning_rate": 0.001})
+    return Run(run.scale.model_copy(update={"training": training}), root)
+
+
+def test_a_changed_setting_is_said_before_anything_is_touched(run, tmp_path):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    plan(run)
+    before = sorted(path for path in run.folder.rglob("*"))
+    other = with_rate(run, tmp_path)
+    lines = []
+    with pytest.raises(StudyError, match=r"AGAIN=1 makes them again .* KEEP=1 goes on with them"):
+        prepare(other, EXPERIMENT, say=lines.append)
+    assert lines[0].endswith("up to date")
+    assert "will be made again: training.learning_rate was 0.005, is 0.001" in lines[1]
+    assert "will be made again: model correct_1 is another" in lines[4]
+    assert before == sorted(path for path in run.folder.rglob("*"))
+    plan(other, again=True)
+    assert {path.name for path in run.folder.glob("jobs/*")} == {"corpora.done"}
+    assert (run.folder / run.model(ModelSpec("correct", 1)).files[0]).exists()  # until it is made
+
+
+def test_kept_is_said(run, tmp_path, monkeypatch):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    monkeypatch.setenv("STUDY_KEEP", "1")
+    other = with_rate(run, tmp_path)
+    assert "kept as it is: training.learning_rate was 0.005, is 0.001" in plan(other)[1]
+    assert not prepare(other, EXPERIMENT)
+    other.file("headline.csv").write_text(headline().to_csv(index=False))
+    with other.store.making(other.tables(EXPERIMENT)):
+        pass
+    assert "kept, made with other settings or code: model correct_1" in summary(other, EXPERIMENT)
+
+
+@pytest.mark.parametrize("change", [
+    {"training": {"checkpoint_every": 7}}, {"training": {"log_every": 3}},
+    {"training": {"snapshots": 3}}, {"training": {"compiled": True}},
+    {"decoding": {"batch_size": 3}}])
+def test_settings_that_change_no_result_force_nothing(run, tmp_path, change):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    (section, values), = change.items()
+    part = getattr(run.scale, section).model_copy(update=values)
+    other = Run(run.scale.model_copy(update={section: part}), tmp_path)
+    assert all(line.endswith("up to date") for line in plan(other))
+
+
+def test_longer_answers_leave_models_alone(run, tmp_path):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    part = run.scale.decoding.model_copy(update={"max_new_tokens": 500})
+    other = Run(run.scale.model_copy(update={"decoding": part}), tmp_path)
+    for model in EXPERIMENT.models(run.scale):
+        assert other.store.status(other.model(model)).state == "current"
+    assert other.store.status(other.answers(EXPERIMENT.evaluations(run.scale)[0])).state == "stale"
+
+
+@pytest.mark.parametrize(("change", "stale"), [
+    ({"test_examples": 41}, {"answers", "tables"}),
+    ({"validation_examples": 21}, {"curve", "tables"})])
+def test_other_mazes_make_stale_what_was_asked_of_them(run, tmp_path, change, stale):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables")
+    other = Run(run.scale.model_copy(update=change), tmp_path)
+    states = {one.name: other.store.status(one).state for one in other.products(EXPERIMENT)}
+    assert {name.split()[0] for name, state in states.items() if state == "stale"} == stale
 
 
 def test_a_scales_name_stays_text(tmp_path):
@@ -335,12 +476,11 @@ def test_second_study_in_the_same_folder(run):
 
 def test_second_study_touches_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(study_module, "PROJECT", tmp_path)
-    scale = load_scale("smoke")
-    run = Run.of(scale, tmp_path / "runs")
+    run = Run(load_scale("smoke"), tmp_path / "runs")
     for name in ("progress/training.log", "logs/snakemake.log"):
         run.file(name).write_text("of the first")
     with locked(run), pytest.raises(StudyError, match="is running already"):
-        study(scale)
+        study(run, "headline", EXPERIMENT)
     assert run.file("progress/training.log").read_text() == "of the first"
     assert run.file("logs/snakemake.log").read_text() == "of the first"
 
@@ -390,50 +530,60 @@ def gone(pid: int) -> bool:
 
 def headline() -> pd.DataFrame:
     return pd.DataFrame([
-        ["solution_only", 1, "wilson", 40, 0.5, 0.352, 0.648, 0.5, None, None, None, None],
-        ["solution_only", 1, "dfs", 40, 0.1, 0.04, 0.23, 0.1, None, None, None, None],
-        ["swapped", 1, "wilson", 40, 0.25, 0.142, 0.402, 0.2, 0.15, 0.1, 0.1, 0.3],
-        ["swapped", 1, "dfs", 40, 0.0, 0.0, 0.088, 0.0, 0.05, 0.0, 0.0, None]], columns=HEADLINE)
+        ["solution_only", 1, "wilson", 40, 0.5, 0.352, 0.648, 0.5, *[None] * 6, 40],
+        ["solution_only", 1, "dfs", 40, 0.1, 0.04, 0.23, 0.1, *[None] * 6, 40],
+        ["swapped", 1, "wilson", 40, 0.25, 0.142, 0.402, 0.2, 0.15, 0.1, 0.1, 0.3, 0.07,
+         0.29, 40],
+        ["swapped", 1, "dfs", 40, 0.0, 0.0, 0.088, 0.0, 0.05, 0.0, 0.0, None, 0.01, 0.17, 40]],
+        columns=HEADLINE)
 
 
 def test_summary(run):
     headline().to_csv(run.file("headline.csv"), index=False)
-    text = summary(run)
+    text = summary(run, EXPERIMENT)
     for part in ("n = 40 mazes a cell", "50.0 [35.2, 64.8]", "25.0 [14.2, 40.2]", "79.9", "26.0",
                  "Trace validity, per cent", "15.0", str(run.folder / "report.html")):
         assert part in text
     assert max(map(len, text.splitlines())) < 100 + len(str(run.folder))
     headline().iloc[:2].to_csv(run.file("headline.csv"), index=False)
-    assert "Trace validity" not in summary(run)
+    assert "Trace validity" not in summary(run, EXPERIMENT)
 
 
 def test_publish(run, tmp_path):
     target = tmp_path / "results" / "tiny"
-    with pytest.raises(StudyError, match="run the study first"):
-        publish(run, target)
-    for name in PUBLISHED[1:]:
-        run.file(name).write_text(name)
-    with pytest.raises(StudyError, match=f"lacks {re.escape(PUBLISHED[0])}; run the study first"):
-        publish(run, target)
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables")
+    with pytest.raises(StudyError, match="report 07_analysis is missing; run the study first"):
+        publish(run, EXPERIMENT, target)
     assert not target.exists()
-    run.file(PUBLISHED[0]).write_text(PUBLISHED[0])
-    assert publish(run, target) == list(PUBLISHED)
-    assert {path.name: path.read_text() for path in target.iterdir()} == {
-        name: name for name in PUBLISHED}
+    as_if_made(run, "report")
+    assert publish(run, EXPERIMENT, target) == EXPERIMENT.published
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == {
+        name: run.file(name).read_bytes() for name in EXPERIMENT.published}
 
 
-def test_publish_before_a_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(study_module, "PROJECT", tmp_path)
-    assert cli.main(["publish", "--scale", "smoke"]) == 1
-    one_line(capsys.readouterr().err, "publish: ", "lacks headline.csv", "run the study first")
+def test_publish_refuses_what_does_not_belong_together(run, tmp_path):
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    run.file("corpus.csv").write_text("of another run")
+    with pytest.raises(StudyError, match=r"tables 07_analysis is missing \(corpus.csv has changed"):
+        publish(run, EXPERIMENT, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_publish_before_a_run(tmp_path, capsys):
+    assert cli.main(["publish", "--scale", "smoke", "--root", str(tmp_path)]) == 1
+    one_line(capsys.readouterr().err, "publish: ", "is missing", "run the study first")
+
+
+def test_unknown_experiment(capsys):
+    assert cli.main(["study", "--scale", "smoke", "--experiment", "nonsense"]) == 2
+    one_line(capsys.readouterr().err, "--experiment: got 'nonsense', takes one of headline")
 
 
 @pytest.mark.parametrize("folder", sorted((PROJECT / "results").glob("*/run.json")),
                          ids=lambda path: path.parent.name)
 def test_published_results_belong_together(folder):
     """A results folder holds all tables of one run, and the scale it names."""
-    assert {path.name for path in folder.parent.iterdir()} >= set(PUBLISHED)
+    assert {path.name for path in folder.parent.iterdir()} >= set(EXPERIMENT.published)
     about = json.loads(folder.read_text())
     assert about["scale"]["name"] == folder.parent.name
     table = pd.read_csv(folder.with_name("headline.csv"))
