@@ -103,7 +103,8 @@ class Trainer:
                              "that the longest training example feeds in")
         self.step = self.tokens = self.response_tokens = 0
         self.seconds = 0.0
-        compiled = training.compiled and can_compile() if compiled is None else compiled
+        if compiled is None:
+            compiled = training.compiled and can_compile(self.device.type)
         self._loss = compiled_loss(self.model) if compiled else self.model.loss
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.folder / "checkpoint.safetensors"

@@ -470,9 +470,10 @@ def test_learning_rate(steps, warmup_steps, decay_fraction):
         assert rates[-1] <= 1 / (steps * decay_fraction) + 1e-12
 
 
-@pytest.mark.skipif(not can_compile(), reason="torch.compile finds no C++ compiler or headers")
 def test_compiled_is_eager(tmp_path, monkeypatch):
     """Losses and gradients of a few steps of several shapes; the next training compiles nothing."""
+    if not can_compile("cpu"):
+        pytest.skip("torch.compile does not work here")
     monkeypatch.setattr(training, "autocast", lambda device: nullcontext())
     for name in ("eager", "compiled", "again"):
         torch._dynamo.reset()
