@@ -1,29 +1,42 @@
 # The run graph: corpus → training → evaluation → analysis. Every step is one notebook,
 # executed headless; its executed copy stays in the run's folder (notebooks/).
-# Started by `python -m helpers study`, which sets the working directory to runs/<scale>.
+# Started by `python -m helpers study`, or plainly from any directory; works in runs/<scale>.
 import os
+import sys
 from pathlib import Path
 
 import torch
 
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))  # the helpers beside this file, wherever others are installed
+
 from helpers.study.scale import load_scale, sources
 
-ROOT = Path(workflow.basedir)
+PYTHON = sys.executable
 SCALE = load_scale(config["scale"])
 MODELS = [f"{condition}_{seed}" for seed in SCALE.seeds for condition in SCALE.conditions]
 GPU = int(torch.cuda.is_available())
 
+workdir: ROOT / "runs" / SCALE.name
+
+
+RUNS = Path("..").resolve()
 Path("notebooks").mkdir(exist_ok=True)
-os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()),
-               "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()), "PYTHONPATH": str(ROOT)}
+
+
+def python(command):
+    """The shell command that runs a Python module headless, in surroundings of its own."""
+    return ("OMP_NUM_THREADS={threads} {PYTHON:q} -m helpers.study.surroundings "
+            f"{{PYTHON:q}} -m {command} > {{log}} 2>&1")
 
 
 def notebook(name, parameters=""):
     """The shell command that executes one notebook with the run's values."""
     copy = f"notebooks/{name}{'_{wildcards.model}' if parameters else ''}.ipynb"
-    return (f"OMP_NUM_THREADS={{threads}} papermill --no-progress-bar --cwd {ROOT}/notebooks "
-            f"{ROOT}/notebooks/{name}.ipynb {copy} -p scale {SCALE.name} "
-            f"-p root {Path('..').resolve()} {parameters} > {{log}} 2>&1")
+    return python(f"papermill --no-progress-bar --cwd {{ROOT:q}}/notebooks "
+                  f"{{ROOT:q}}/notebooks/{name}.ipynb {copy} -p scale {SCALE.name} "
+                  f"-p root {{RUNS:q}} {parameters}")
 
 
 MODEL = "-p condition {params.condition} -p seed {params.seed}"
@@ -111,5 +124,5 @@ rule report:
     log:
         "logs/report.log"
     shell:
-        "jupyter nbconvert --to html --output-dir . --output report.html "
-        "notebooks/07_analysis.ipynb > {log} 2>&1"
+        python("nbconvert --to html --output-dir . --output report.html "
+               "notebooks/07_analysis.ipynb")

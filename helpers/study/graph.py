@@ -2,7 +2,6 @@
 
 import fcntl
 import math
-import os
 import re
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from helpers.evaluation import percent_table
 from helpers.study.runs import PUBLISHED, Run
 from helpers.study.runs import cores as available_cores
 from helpers.study.scale import PROJECT, Scale
+from helpers.study.surroundings import environment
 
 
 class StudyError(Exception):
@@ -42,8 +42,6 @@ def study(scale: Scale, cores: int | None = None) -> Run:
                "--directory", str(run.folder), "--cores", str(threads), "--nolock",
                "--rerun-incomplete", "--keep-going", "--resources", "gpu=1",
                "--config", f"scale={scale.name}"]
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     with locked(run):
         print(f"study {scale.name}: {len(scale.conditions) * len(scale.seeds)} models, "
               f"{threads} cores, everything under {run.folder}", flush=True)
@@ -51,7 +49,7 @@ def study(scale: Scale, cores: int | None = None) -> Run:
         shutil.rmtree(progress, ignore_errors=True)
         progress.mkdir()
         with open(log, "w", encoding="utf-8") as output, \
-             guarded(command, cwd=PROJECT, env=environment, stdout=output,
+             guarded(command, cwd=PROJECT, env=environment(), stdout=output,
                      stderr=subprocess.STDOUT) as process:
             try:
                 _watch(process, progress, log)

@@ -4,9 +4,10 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,16 +82,21 @@ class Run:
 
 def machine() -> dict:
     """Processor, cores, memory and accelerator of this machine."""
-    names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo")
-             if line.startswith("model name")]
-    memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo")
-                   if line.startswith("MemTotal")), 0)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"system": f"{platform.system()} {platform.machine()}",
-            "processor": names[0] if names else platform.processor(),
-            "cores": cores(), "memory_gib": round(memory / 2**20, 1),
+            "processor": processor(), "cores": cores(), "memory_gib": round(memory / 2**30, 1),
             "bfloat16": has_bfloat16(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
+
+
+def processor() -> str:
+    """The processor's name as its maker has it; only Linux's own list knows it."""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        if found := re.search(r"^model name\s*: *(.*)$", text, re.MULTILINE):
+            return found[1]
+    return platform.processor()
 
 
 def cores() -> int:
@@ -103,10 +109,3 @@ def cores() -> int:
 def packages() -> dict[str, str]:
     """Versions of the packages the numbers depend on."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
