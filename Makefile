@@ -8,7 +8,7 @@ INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # modules, not the scripts in .venv/bin: those do not start from every path
 IN_VENV := .venv/bin/python -m
 # personal settings of Jupyter, IPython, matplotlib, Snakemake and pytest stay outside
-HEADLESS := $(IN_VENV) helpers.study.surroundings python -m
+HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 # bars of notebooks go to files, and arithmetic on one thread repeats itself
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/notebooks/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO
 
 from tqdm import tqdm
@@ -323,6 +323,7 @@ def main(argv: list[str] | None = None) -> int:
         complain(f"--{error}")
     except Refusal as error:
         complain(str(error))
+        discard_stdout()
     except BrokenPipeError:  # whoever read stdout, such as head, has had enough
         discard_stdout()
         return 128 + 13  # what a shell reports for SIGPIPE
@@ -347,8 +348,11 @@ def fill_closed_streams() -> None:
 
 
 def discard_stdout() -> None:
-    """Lets go what could not be written to stdout; Python would try again at its end."""
-    with suppress(OSError, AttributeError):  # there is none, or none that Python would flush
+    """Lets go what stdout does not take; Python would try again at its end, and complain."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

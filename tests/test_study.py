@@ -1,5 +1,6 @@
 """The front end of a study: refusals in one line, one study at a time, nothing left running."""
 
+import errno
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from helpers.evaluation import HEADLINE
 from helpers.study import graph as study_module
 from helpers.study import scale as scale_module
 from helpers.study.graph import StudyError, guarded, locked, publish, running, steps, study, summary
-from helpers.study.runs import PUBLISHED, Run
+from helpers.study.runs import PUBLISHED, Run, machine
 from helpers.study.scale import load_scale
 
 PROJECT = Path(helpers.__file__).parents[1]
@@ -294,6 +295,33 @@ def test_second_study_touches_nothing(tmp_path, monkeypatch):
         study(scale)
     assert run.file("progress/training.log").read_text() == "of the first"
     assert run.file("logs/snakemake.log").read_text() == "of the first"
+
+
+@pytest.mark.parametrize("name", ["runs", "runs/smoke", "runs/smoke/logs"])
+def test_a_file_where_a_folder_belongs(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(study_module, "PROJECT", tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    assert cli.main(["study", "--scale", "smoke"]) == 1
+    one_line(capsys.readouterr().err, str(path))
+
+
+def test_a_lock_that_cannot_be_had(tmp_path, monkeypatch, capsys):
+    """A full disk, or one that knows no locks."""
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+    monkeypatch.setattr(study_module, "PROJECT", tmp_path)
+    monkeypatch.setattr(study_module.fcntl, "flock", flock)
+    assert cli.main(["study", "--scale", "smoke"]) == 1
+    one_line(capsys.readouterr().err, "No locks available")
+
+
+def test_machine():
+    about = machine()
+    assert about["processor"]
+    assert about["cores"] >= 1
+    assert 0.1 < about["memory_gib"] < 1e5
 
 
 def test_guarded(tmp_path):
