@@ -1,4 +1,4 @@
-# study · test · lab · bench · publish  (each sets up .venv itself)
+# `make` alone lists the targets; each sets up .venv itself
 SCALE ?= laptop
 EXPERIMENT ?= headline
 # what was made with other settings or code: AGAIN=1 makes it again, KEEP=1 goes on with it
@@ -9,59 +9,69 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-BIN := .venv/bin
-# notebooks run headless here: bars go to files, and arithmetic on one thread repeats itself
-HEADLESS := PROGRESS_FOLDER=$(CURDIR)/runs/smoke/progress OMP_NUM_THREADS=1 PYDEVD_DISABLE_FILE_VALIDATION=1
+# modules, not the scripts in .venv/bin: those do not start from every path
+IN_VENV := .venv/bin/python -m
+# personal settings of Jupyter, IPython, matplotlib, Snakemake and pytest stay outside
+HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
+# bars of notebooks go to files, and arithmetic on one thread repeats itself
+NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
-.PHONY: study test lint unit nbval smoke lab bench notebooks publish regime figures clean .venv
+.PHONY: help study test lint unit nbval smoke lab bench notebooks publish figures clean .venv
 
+help:
+	@sed -n 's/^## /make /p' Makefile
+
+## study      runs EXPERIMENT=headline at SCALE=laptop, or goes on where it stopped
 study: .venv
-	@$(BIN)/python -m helpers study --scale $(SCALE) --experiment $(EXPERIMENT) \
+	@$(HEADLESS) helpers study --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
 	  $(if $(filter 1,$(AGAIN)),--again) $(if $(filter 1,$(KEEP)),--keep)
 
+## test       everything that is checked: lint, unit, nbval, smoke
 test: lint unit nbval smoke
 
 lint: .venv
-	$(BIN)/ruff check .
+	$(HEADLESS) ruff check .
 
 unit: .venv
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(HEADLESS) pytest --numprocesses auto --dist loadfile
 
 # from nothing: what an earlier version left there would not fit
 nbval: .venv
 	rm -rf runs/smoke
-	$(HEADLESS) $(BIN)/pytest --nbval notebooks
+	$(NOTEBOOKS) pytest --nbval notebooks
 
 # a study from nothing, not from what an earlier one left
 smoke: .venv
 	rm -rf runs/smoke
-	$(BIN)/python -m helpers study --scale smoke
+	$(HEADLESS) helpers study --scale smoke
 
+## lab        opens the project in JupyterLab
 lab: .venv
-	$(BIN)/jupyter lab --notebook-dir notebooks
+	MPLBACKEND= $(IN_VENV) jupyterlab --notebook-dir .
 
-# everything, or e.g. PARTS="data training"
+## bench      measures training and decoding beside their peers; PARTS="data training" for some
 bench: .venv/.bench
-	@$(BIN)/python -m benchmarks $(PARTS)
+	@$(IN_VENV) benchmarks $(PARTS)
 
-# runs the committed notebooks again and strips what does not belong into version control
+## notebooks  runs the committed notebooks again and strips what does not belong into git
 notebooks: .venv
 	rm -rf runs/smoke
-	cd notebooks && $(HEADLESS) ../$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN *.ipynb
-	$(BIN)/nbstripout --keep-output --keep-count --keep-id --extra-keys \
+	$(NOTEBOOKS) nbconvert --to notebook --execute --inplace --log-level WARN notebooks/*.ipynb
+	$(IN_VENV) nbstripout --keep-output --keep-count --keep-id --extra-keys \
 	  "metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.execution cell.metadata.papermill" notebooks/*.ipynb
 
-# copies the summaries of a finished run into results/
+## publish    copies the summaries of a finished run of SCALE into results/
 publish: .venv
-	$(BIN)/python -m helpers publish --scale $(SCALE) --experiment $(EXPERIMENT) \
+	$(HEADLESS) helpers publish --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
 	  $(if $(filter 1,$(KEEP)),--keep)
 
-# the README's first picture, in docs/images
+## figures    the README's first picture, in docs/images
 figures: .venv
-	$(BIN)/python -m helpers.show.borrowed
+	$(HEADLESS) helpers.show.borrowed
 
+## clean      removes .venv, caches and everything that was run
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv.before .cache runs
 
 .venv: .venv/.ready
 

@@ -8,10 +8,14 @@
 # dates: a step that has nothing to do has its marker in jobs/, and only those are looked at here.
 import os
 import re
+import sys
 from pathlib import Path
 from shlex import quote
 
 import torch
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))  # the helpers beside this file, wherever others are installed
 
 from helpers.experiments import EXPERIMENTS
 from helpers.study.graph import prepare
@@ -19,7 +23,7 @@ from helpers.study.notebooks import check_parameters
 from helpers.study.runs import KEEP, Run
 from helpers.study.scale import load_scale
 
-ROOT = Path(workflow.basedir)
+PYTHON = sys.executable
 # as it stands in the command line, from which Snakemake reads 6_8 and 010 as numbers
 GIVEN = dict(entry.split("=", 1) for entry in workflow.config_settings.config_args)
 NAME = str(config.get("experiment", "headline"))
@@ -37,8 +41,13 @@ workdir: str(RUN.folder)
 
 prepare(RUN, EXPERIMENT, again=bool(config.get("again")))
 Path("notebooks").mkdir(exist_ok=True)
-os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()),
-               "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()), "PYTHONPATH": str(ROOT)}
+
+
+def python(command):
+    """The shell command that runs a Python module headless, in surroundings of its own."""
+    return ("OMP_NUM_THREADS={threads} {PYTHON:q} -m helpers.study.surroundings "
+            f"{{PYTHON:q}} -m {command} > {{log}} 2>&1")
 
 
 def notebook(name, parameters=""):
@@ -48,10 +57,9 @@ def notebook(name, parameters=""):
     path = ROOT / "notebooks" / f"{name}.ipynb"
     check_parameters(path, [*names, *(["model"] if parameters else [])])
     # text goes in raw: papermill's other option makes numbers of what looks like them
-    words = ["papermill", "--no-progress-bar", "--cwd", path.parent, path, copy,
+    words = ["--no-progress-bar", "--cwd", path.parent, path, copy,
              *(word for key, value in names.items() for word in ("-r", key, value))]
-    return (f"OMP_NUM_THREADS={{threads}} {' '.join(quote(str(word)) for word in words)} "
-            f"{parameters} > {{log:q}} 2>&1")
+    return python(f"papermill {' '.join(quote(str(word)) for word in words)} {parameters}")
 
 
 MODEL = "-r model {wildcards.model:q}"
@@ -127,5 +135,5 @@ rule report:
     log:
         f"logs/report_{EXPERIMENT.notebook}.log"
     shell:
-        f"python -m helpers report --scale {RUN.scale.name} --experiment {NAME} "
-        f"--root {quote(str(RUN.folder.parent))} > {{log:q}} 2>&1"
+        python(f"helpers report --scale {RUN.scale.name} --experiment {NAME} "
+               f"--root {quote(str(RUN.folder.parent))}")

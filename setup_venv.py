@@ -4,7 +4,9 @@
 
 Needs nothing but Python: Debian and Ubuntu keep ensurepip, and with it the usual way to
 pip, in a package of its own; where it is missing, pip's wheel comes from the package index.
-An environment that was completed is brought up to date, any other is made anew.
+An environment that was completed is brought up to date, any other is made anew. Until that has
+come to its end the old one is kept as ``.venv.before``, a copy made of hard links, and whatever
+goes wrong puts it back, at the latest at the next start.
 """
 
 import hashlib
@@ -21,7 +23,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().with_name(".venv")
+FOLDER = Path(__file__).resolve().with_name(".venv").resolve()
+BEFORE = FOLDER.with_name(".venv.before")
 PYTHON, READY = FOLDER / "bin" / "python", FOLDER / ".ready"
 PIP_WHEEL = "pip-26.3-py3-none-any.whl"
 PIP_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
@@ -32,6 +35,29 @@ def works():
     command = [PYTHON, "-m", "pip", "--version"]
     return READY.exists() and PYTHON.exists() and not subprocess.run(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+
+
+def keep():
+    """Copies the environment; pip replaces files and never changes them, so links will do."""
+    def link(source, target):
+        try:
+            os.link(source, target)
+        except OSError:  # a disk without hard links
+            shutil.copy2(source, target)
+
+    shutil.copytree(FOLDER, BEFORE, symlinks=True, copy_function=link,
+                    ignore=shutil.ignore_patterns(READY.name))
+    shutil.copy2(READY, BEFORE)  # the last: the copy is complete, and as old as the original
+
+
+def restore():
+    """Puts back the environment that an update has not brought to its end."""
+    if (BEFORE / READY.name).exists() and not READY.exists():
+        if FOLDER.exists():
+            shutil.rmtree(FOLDER)
+        BEFORE.rename(FOLDER)
+    else:
+        shutil.rmtree(BEFORE, ignore_errors=True)
 
 
 def create():
@@ -87,15 +113,16 @@ def install(arguments):
     command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check",
                "--progress-bar", "off", *arguments]
     lines, began = [], time.monotonic()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           universal_newlines=True) as pip:
         for line in pip.stdout:
             lines.append(line)
-            if sys.stdout.isatty():
+            if terminal:
                 text = f"{time.monotonic() - began:4.0f} s  {line.strip()}"
                 width = shutil.get_terminal_size().columns - 1
                 print("\r\033[K" + text[:width], end="", flush=True)
-    if sys.stdout.isatty():
+    if terminal:
         print("\r\033[K", end="")
     if pip.returncode:
         sys.exit("".join(lines[-20:]) + "setup_venv: pip could not install the packages")
@@ -108,11 +135,17 @@ def main():
                  .format(sys.executable, *sys.version_info))
     print("Setting up .venv (a few minutes the first time)", flush=True)
     try:
-        if not works():
-            create()
-        READY.unlink(missing_ok=True)  # from here to the end an interruption means starting anew
-        install(sys.argv[1:])
-        READY.touch()
+        restore()
+        try:
+            if works():
+                keep()
+            else:
+                create()
+            READY.unlink(missing_ok=True)  # from here to the end an interruption is noticed
+            install(sys.argv[1:])
+            READY.touch()
+        finally:
+            restore()
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"setup_venv: cannot make {FOLDER}: {error}")
     except KeyboardInterrupt:

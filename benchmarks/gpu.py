@@ -242,7 +242,7 @@ def varlen() -> Iterator[None]:
 
 def rows_of_examples():
     """Examples laid out in rows, as where nothing can be compiled for the GPU."""
-    return patch.object(packing, "can_compile", lambda: False)
+    return patch.object(packing, "can_compile", lambda device: False)
 
 
 # ── all of it ───────────────────────────────────────────────────────────────────────────

@@ -142,7 +142,7 @@ def rows() -> list[dict]:
         if qwen2.available():
             steps |= {qwen2.NAME: (peer(scale, trainer).step, batches.shuffled),
                       f"{qwen2.NAME}, grouped": (peer(scale, trainer).step, batches.grouped)}
-            if scale.training.compiled and can_compile():
+            if scale.training.compiled and can_compile("cpu"):
                 steps[f"{qwen2.NAME}, grouped, compiled"] = (
                     peer(scale, trainer, compiled=True).step, batches.grouped)
         for step, chosen in steps.values():

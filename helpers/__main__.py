@@ -62,6 +62,12 @@ def complain(message: str) -> None:
     print("helpers:", message.replace("\n", " "), file=sys.stderr)
 
 
+def check_stdout() -> None:
+    """Refuses before the work what would have nowhere to show what came out."""
+    if sys.stdout is None:
+        raise Refusal("stdout: is closed, takes a place to write to, such as > /dev/null")
+
+
 def whole_number(low: int):
     """The argument type of a whole number from ``low`` up."""
 
@@ -90,6 +96,7 @@ def output(path: str) -> Iterator[IO[bytes]]:
     """The file of ``--output``, complete under its name or not there; ``-`` is stdout."""
     try:
         if path == "-":
+            check_stdout()
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         else:
@@ -283,6 +290,7 @@ def on_run(work):
     """The command that does this work on a run and an experiment: 0, or 1 where it fails."""
 
     def run(args) -> int:
+        check_stdout()
         from helpers.experiments import EXPERIMENTS  # torch and pandas: seconds, only here
         from helpers.study.graph import StudyError
         from helpers.study.products import StaleError
@@ -388,20 +396,54 @@ def parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command; returns the exit status: 0, 1 for malformed lines, 2 for wrong arguments."""
+    """Runs a command.
+
+    Returns:
+        The exit status: 0, 1 for malformed lines, a study that failed or files that could not
+        be read or written, 2 for wrong arguments.
+    """
+    fill_closed_streams()
     args = parser().parse_args(argv)
     try:
-        return args.run(args)
+        status = args.run(args)
+        if sys.stdout:
+            sys.stdout.flush()
+        return status
     except MazeError as error:
         complain(f"--{error}")
     except Refusal as error:
         complain(str(error))
+        discard_stdout()
     except BrokenPipeError:  # whoever read stdout, such as head, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return 128 + 13  # what a shell reports for SIGPIPE
+    except OSError as error:  # a full disk, a read-only folder, a file where a folder belongs
+        complain(f"{error.filename or 'cannot write'}: {error.strerror or error}")
+        discard_stdout()
+        return 1
     except KeyboardInterrupt:
         return 128 + 2
     return 2
+
+
+def fill_closed_streams() -> None:
+    """Puts the null device where a standard stream is closed, lest a file take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (to the end of the process)
+
+
+def discard_stdout() -> None:
+    """Lets go what stdout does not take; Python would try again at its end, and complain."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -251,7 +251,7 @@ def _for_steps(model: Transformer) -> Transformer:
         for module in model.modules():
             if isinstance(module, nn.Linear):
                 module.to(torch.bfloat16)
-    if can_compile():
+    if can_compile(device):
         for block in model.blocks:  # they share what is compiled
             block.step = compile_once(block.step)
     return model

@@ -144,7 +144,8 @@ class Trainer:
         self.steps = len(batches)
         self.step = self.tokens = self.response_tokens = 0
         self.seconds = 0.0
-        self.compiled = training.compiled and can_compile() if compiled is None else compiled
+        self.compiled = (training.compiled and can_compile(self.model.embedding.weight.device.type)
+                         if compiled is None else compiled)
         self.objective = objective(self.model, training, self.compiled)
         self._finite: tuple[int, float] | None = None  # the last loss logged: step, value
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -458,6 +458,48 @@ def test_closed_pipe_is_quiet():
         assert process.wait() == 141
 
 
+def shell(redirection: str, words: list[str]) -> subprocess.CompletedProcess:
+    """A command as a process, with its streams redirected as in a shell."""
+    root = Path(cli.__file__).parents[1]
+    return subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m",
+                           "helpers", *words], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(root)}, timeout=120)
+
+
+@pytest.mark.parametrize(("redirection", "words", "part"), [
+    (">&-", argv("generate", output="-"), "stdout: is closed"),
+    (">&-", ["study", "--scale", "smoke"], "stdout: is closed"),
+    ("<&- >&-", ["publish", "--scale", "smoke"], "stdout: is closed"),
+    (">/dev/full", argv("generate", output="-"), "No space left on device")])
+def test_stdout_that_takes_nothing(redirection, words, part):
+    done = shell(redirection, words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert part in done.stderr
+    assert files() == []
+
+
+def test_streams_that_are_not_needed_may_be_closed():
+    done = shell("<&- >&- 2>&-", argv("generate"))
+    assert (done.returncode, done.stdout, done.stderr, files()) == (0, "", "", ["out.jsonl"])
+    done = shell("2>&-", argv("generate", count="none"))
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (OSError(errno.EROFS, "Read-only file system", "/x/runs"), "/x/runs: Read-only file system"),
+    (OSError(errno.ENOSPC, "No space left on device"), "cannot write: No space left on device"),
+    (OSError("no folder for compiled code can be written"),
+     "cannot write: no folder for compiled code can be written")])
+def test_files_that_cannot_be_written(capsys, monkeypatch, error, line):
+    """Whatever command meets it, and wherever: no traceback."""
+    def fail(args):
+        raise error
+    monkeypatch.setattr(cli, "generate", fail)
+    assert run("generate") == 1
+    assert capsys.readouterr() == ("", f"helpers: {line}\n")
+
+
 def test_killed_by_hand_leaves_nothing(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt

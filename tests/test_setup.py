@@ -83,3 +83,94 @@ def test_only_what_was_completed_is_kept(monkeypatch, tmp_path):
     assert not setup_venv.works()
     (tmp_path / ".ready").touch()
     assert setup_venv.works()
+
+
+# ── an update that fails ────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """A completed environment, without pip; an update that changes it as pip would."""
+    folder = tmp_path / ".venv"
+    for name, path in {"FOLDER": folder, "BEFORE": tmp_path / ".venv.before",
+                       "PYTHON": Path(sys.executable), "READY": folder / ".ready"}.items():
+        monkeypatch.setattr(setup_venv, name, path)
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib" / "torch.py").write_text("2.11")
+    (folder / "bin").symlink_to("lib")
+    (folder / ".ready").touch()
+    os.utime(folder / ".ready", (1000, 1000))
+    return folder
+
+
+def update(error=None):
+    """What pip does to the environment: a file replaced, one added; then the end, or an error."""
+    def install(arguments):
+        old = setup_venv.FOLDER / "lib" / "torch.py"
+        old.unlink()
+        old.write_text("2.13")
+        (setup_venv.FOLDER / "lib" / "new.py").touch()
+        if error:
+            raise error
+    return install
+
+
+def state(folder):
+    return ((folder / "lib" / "torch.py").read_text(), sorted(os.listdir(folder / "lib")),
+            (folder / ".ready").stat().st_mtime, (folder / "bin").is_symlink())
+
+
+@pytest.mark.parametrize("error", [SystemExit("pip could not"), KeyboardInterrupt(),
+                                   OSError("disk full")])
+def test_a_failed_update_leaves_what_was_there(environment, monkeypatch, error):
+    monkeypatch.setattr(setup_venv, "install", update(error))
+    before = state(environment)
+    with pytest.raises(SystemExit):
+        setup_venv.main()
+    assert state(environment) == before  # the age too: make tries again
+    assert sorted(path.name for path in environment.parent.iterdir()) == [".venv"]
+
+
+def test_a_killed_update_is_undone_at_the_next_start(environment, monkeypatch):
+    before = state(environment)
+    setup_venv.keep()
+    (environment / ".ready").unlink()
+    update()([])
+    monkeypatch.setattr(setup_venv, "install", update(SystemExit("still no network")))
+    with pytest.raises(SystemExit):
+        setup_venv.main()
+    assert state(environment) == before
+
+
+def test_a_copy_that_was_not_finished_is_never_put_back(environment):
+    setup_venv.keep()
+    (setup_venv.BEFORE / ".ready").unlink()
+    shutil.rmtree(environment)
+    setup_venv.restore()
+    assert list(environment.parent.iterdir()) == []
+
+
+def test_an_update(environment, monkeypatch):
+    monkeypatch.setattr(setup_venv, "install", update())
+    setup_venv.main()
+    content, names, age, _ = state(environment)
+    assert (content, names) == ("2.13", ["new.py", "torch.py"])
+    assert age > 1000
+    assert not setup_venv.BEFORE.exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_copy_holds_what_pip_replaces(environment, monkeypatch, links):
+    def no_link(source, target):
+        raise OSError("not on this disk")
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    setup_venv.keep()
+    update()([])
+    assert (setup_venv.BEFORE / "lib" / "torch.py").read_text() == "2.11"
+
+
+def test_closed_stdout(environment, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit, match="could not install"):
+        setup_venv.install(["--no-index", "no-such-package"])

@@ -1,5 +1,6 @@
 """The front end of a study: refusals in one line, one study at a time, nothing left running."""
 
+import errno
 import json
 import os
 import re
@@ -33,7 +34,7 @@ from helpers.study.graph import (
     summary,
 )
 from helpers.study.notebooks import check_parameters, parameters
-from helpers.study.runs import Run
+from helpers.study.runs import Run, machine
 from helpers.study.scale import load_scale
 from helpers.study.specs import ModelSpec
 
@@ -483,6 +484,31 @@ def test_second_study_touches_nothing(tmp_path, monkeypatch):
         study(run, "headline", EXPERIMENT)
     assert run.file("progress/training.log").read_text() == "of the first"
     assert run.file("logs/snakemake.log").read_text() == "of the first"
+
+
+@pytest.mark.parametrize("name", ["runs", "runs/smoke", "runs/smoke/logs"])
+def test_a_file_where_a_folder_belongs(tmp_path, capsys, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    assert cli.main(["study", "--scale", "smoke", "--root", str(tmp_path / "runs")]) == 1
+    one_line(capsys.readouterr().err, str(path))
+
+
+def test_a_lock_that_cannot_be_had(tmp_path, monkeypatch, capsys):
+    """A full disk, or one that knows no locks."""
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+    monkeypatch.setattr(study_module.fcntl, "flock", flock)
+    assert cli.main(["study", "--scale", "smoke", "--root", str(tmp_path)]) == 1
+    one_line(capsys.readouterr().err, "No locks available")
+
+
+def test_machine():
+    about = machine()
+    assert about["processor"]
+    assert about["cores"] >= 1
+    assert 0.1 < about["memory_gib"] < 1e5
 
 
 def test_guarded(tmp_path):

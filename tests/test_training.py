@@ -477,9 +477,10 @@ def test_the_warm_up_is_as_long_as_it_says():
     assert rate(9, 10, settings) == 10 / 80  # never at its peak in a run that is too short
 
 
-@pytest.mark.skipif(not can_compile(), reason="torch.compile finds no C++ compiler or headers")
 def test_compiled_is_eager(tmp_path, monkeypatch):
     """Losses and gradients of a few steps of several shapes; the next training compiles nothing."""
+    if not can_compile("cpu"):
+        pytest.skip("torch.compile does not work here")
     monkeypatch.setattr(training, "autocast", lambda device: nullcontext())
     for name in ("eager", "compiled", "again"):
         torch._dynamo.reset()

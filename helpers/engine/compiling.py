@@ -1,14 +1,18 @@
 """torch.compile as this project uses it: once for all sizes, and for all processes."""
 
+import re
 import shutil
 import sys
 import sysconfig
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch._dynamo import config as _tracing
 from torch._functorch import config as _differentiating
+
+from helpers.engine import caches
 
 # sizes vary from batch to batch, floats are settings: tried as variables, they compile all twice
 _tracing.specialize_float = True
@@ -17,10 +21,54 @@ _tracing.specialize_float = True
 _differentiating.autograd_cache_allow_custom_autograd_functions = True
 
 
-def can_compile() -> bool:
-    """Whether torch.compile finds what it needs: a C++ compiler and Python's headers."""
+@cache
+def can_compile(device: str) -> bool:
+    """Whether torch.compile works here, found out once by compiling something small.
+
+    Without a C++ compiler or Python's headers it does not, and nothing need be said. Where
+    they are there and it fails all the same (no OpenMP, a cache folder from which nothing may
+    be loaded), one line on stderr says why. What a killed compiler has left in the cache is
+    made anew.
+
+    Args:
+        device: ``cpu`` or ``cuda``, where what is compiled is to run.
+    """
     headers = Path(sysconfig.get_paths()["include"], "Python.h").exists()
-    return headers and sys.platform != "win32" and any(map(shutil.which, ("g++", "clang++")))
+    if not headers or sys.platform == "win32" or not any(map(shutil.which, ("g++", "clang++"))):
+        return False
+    from torch._inductor import codecache  # seconds, only here
+    cache_folder = Path(codecache.cache_dir())
+    # left where they are, for all users of the machine, nobody would clear away broken ones
+    codecache._HEADER_DIR = str(cache_folder / "precompiled_headers")
+    codecache._HEADER_LOCK_DIR = str(cache_folder / "precompiled_headers" / "locks")
+    caches.remove_broken_libraries(cache_folder)
+    why = _try(device)
+    if why and caches.torch_folder():  # a precompiled header cut off shows only when it is used
+        shutil.rmtree(cache_folder, ignore_errors=True)
+        torch._inductor.utils.clear_caches()
+        codecache._precompile_header.cache_clear()
+        why = _try(device)
+    if why and sys.stderr:
+        print(f"torch.compile does not work here, so this goes on uncompiled: {why}",
+              file=sys.stderr, flush=True)
+    return why is None
+
+
+def _try(device: str) -> str | None:
+    """Compiles and calls a small function; None, or what went wrong in one line."""
+
+    def function(x):
+        return (2 * x + 1).sum()
+
+    try:
+        numbers = torch.arange(64.0, device=device)
+        found, right = compile_once(function)(numbers).item(), function(numbers).item()
+        return None if found == right else f"got {found} for {right}"
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # a compiler's own word, or the error's first line behind torch's "… raised:"
+        spoken = [line for line in lines if re.search(r"\berror: ", line)]
+        return (spoken or lines[1:] or lines or [type(error).__name__])[0]
 
 
 def compile_once(function: Callable) -> Callable:

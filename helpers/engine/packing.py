@@ -34,7 +34,7 @@ class Packing:
     mask: BlockMask | None = None  # which tokens see which, where attention goes without rows
 
     def to(self, device) -> "Packing":
-        if torch.device(device).type == "cuda" and can_compile():
+        if torch.device(device).type == "cuda" and can_compile("cuda"):
             return self.masked(device)
         return Packing(self.positions.to(device), self.places.to(device),
                        self.tokens_at.to(device), self.shapes)

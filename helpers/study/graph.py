@@ -2,7 +2,6 @@
 
 import fcntl
 import math
-import os
 import re
 import shutil
 import subprocess
@@ -17,9 +16,10 @@ from pathlib import Path
 from helpers.engine.files import PROJECT, atomic
 from helpers.engine.progress import latest
 from helpers.study.products import Product, Status
-from helpers.study.runs import KEEP, Run
+from helpers.study.runs import Run
 from helpers.study.runs import cores as available_cores
 from helpers.study.specs import Experiment
+from helpers.study.surroundings import environment
 
 
 class StudyError(Exception):
@@ -125,9 +125,6 @@ def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = No
                "--rerun-incomplete", "--rerun-triggers", "mtime", "--keep-going",
                "--resources", "gpu=1", "--config", f"scale={scale.name}", f"experiment={name}",
                "again=1"]  # what is stale was dealt with here
-    environment = os.environ | {
-        KEEP: "1" if run.store.keep else "0",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     with locked(run):
         print(f"study {scale.name}, {name}: {threads} cores, everything under {run.folder}")
         if not prepare(run, experiment, again=again, say=print):
@@ -137,7 +134,7 @@ def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = No
         shutil.rmtree(progress, ignore_errors=True)
         progress.mkdir()
         with open(log, "w", encoding="utf-8") as output, \
-             guarded(command, cwd=PROJECT, env=environment, stdout=output,
+             guarded(command, cwd=PROJECT, env=environment(), stdout=output,
                      stderr=subprocess.STDOUT) as process:
             try:
                 _watch(process, progress, log)

@@ -6,8 +6,10 @@ import inspect
 import json
 import os
 import platform
+import re
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -193,15 +195,21 @@ def revision() -> dict:
 
 def machine() -> dict:
     """Processor, cores, memory and accelerator of this machine."""
-    return {"system": f"{platform.system()} {platform.machine()}", "processor": _processor(),
-            "cores": cores(), "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"system": f"{platform.system()} {platform.machine()}",
+            "processor": processor(), "cores": cores(), "memory_gib": round(memory / 2**30, 1),
             "bfloat16": has_bfloat16(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
 
 
-def _processor() -> str:
-    return torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
+def processor() -> str:
+    """The processor's name as its maker has it; only Linux's own list knows it."""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        if found := re.search(r"^model name\s*: *(.*)$", text, re.MULTILINE):
+            return found[1]
+    return platform.processor()
 
 
 def cores() -> int:
