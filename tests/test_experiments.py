@@ -147,7 +147,7 @@ def test_regime_tables(answered):
     made = regime.analyse(run, regime.evaluations(run.scale))
     assert set(made) == set(EXPERIMENTS["regime"].tables)
     assert list(made["regime"]["rows"].unique()) == [4, 6, 8]
-    assert (made["regime"]["train_examples"] == run.scale.train_examples).all()
+    assert (made["regime"]["train_examples"] == run.scale.train_examples // 2).all()
     for model, rate in rates.items():
         table = made["regime"]
         part = table[(table["rows"] == dict(model.variation).get("rows", 4))

@@ -1,7 +1,7 @@
 """At which size of the grid does a trace matter?
 
 The conditions of a scale on its own grid and on smaller and larger ones, after equally many
-examples; each grid is learnt anew.
+examples, half as many as the scale's; each grid is learnt anew.
 """
 
 import pandas as pd
@@ -14,13 +14,12 @@ from helpers.study.specs import EvaluationSpec, Experiment, every
 
 LARGER = (-2, 0, 2, 4)  # by so many cells both ways
 SMALLEST = 4  # cells a side, below which hardly any maze is left
-EXAMPLES = 30_000  # at most
 OUTSIDE = "drunkards_walk"  # asked too, where the scale has it
 
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
     """All conditions and seeds on each grid."""
-    examples = min(EXAMPLES, scale.train_examples)
+    examples = scale.train_examples // 2
     asked = (scale.trained_on, *({OUTSIDE} & set(scale.distributions) - {scale.trained_on}))
     sizes = [(scale.rows + more, scale.cols + more) for more in LARGER
              if min(scale.rows, scale.cols) + more >= SMALLEST]

@@ -9,17 +9,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+from matplotlib.lines import Line2D
+
+from helpers.batches import make_batch
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import build
 from helpers.engine.files import PROJECT, atomic
 from helpers.engine.progress import latest
 from helpers.study.products import Product, Status
 from helpers.study.runs import Run
 from helpers.study.runs import cores as available_cores
-from helpers.study.specs import Experiment
+from helpers.study.specs import Experiment, ModelSpec
 from helpers.study.surroundings import environment
+
+EXAMPLES = 16  # put together to check a condition
 
 
 class StudyError(Exception):
@@ -70,6 +78,8 @@ def prepare(run: Run, experiment: Experiment, *, again: bool = False,
     Raises:
         StudyError: something that takes long is stale and nobody has said what to do.
     """
+    for model in experiment.models(run.scale):
+        check_condition(run, model)
     states = [(job, [run.store.status(one) for one in job.products])
               for job in jobs(run, experiment)]
     for job, found in states:
@@ -90,6 +100,22 @@ def prepare(run: Run, experiment: Experiment, *, again: bool = False,
         else:
             marker.unlink(missing_ok=True)
     return not all(one.usable for _, found in states for one in found)
+
+
+def check_condition(run: Run, model: ModelSpec) -> None:
+    """Puts a few examples together under a model's condition, and draws its mark.
+
+    Raises:
+        StudyError: something about the condition is not right; better now than after a training.
+    """
+    condition = CONDITIONS[model.condition]
+    few = replace(run.scale_of(model).recipe("train"), count=EXAMPLES)
+    try:
+        examples = put_together(build(few), condition, model.seed, **run.parameters(model))
+        make_batch(examples, np.arange(EXAMPLES))
+        Line2D([0], [0], color=condition.colour, marker=condition.marker, ls=condition.line)
+    except Exception as error:
+        raise StudyError(f"condition {model.condition}: {type(error).__name__}: {error}") from error
 
 
 def _state(found: list[Status]) -> tuple[str, str]:

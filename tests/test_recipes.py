@@ -1,0 +1,98 @@
+"""docs/changing.md, followed literally in a copy of the project, and the study run with it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+RECIPES = (PROJECT / "docs" / "changing.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"<!-- (\w+) ([\w/.]+)(?:: (.*?)|, (\d+) times)? -->\n```\w*\n(.*?)```",
+                   re.DOTALL)
+
+
+def follow(project: Path) -> None:
+    """Does what each marked block says."""
+    blocks = BLOCK.findall(RECIPES)
+    assert len(blocks) == RECIPES.count("<!-- ") >= 10
+    for how, file, where, times, text in blocks:
+        path = project / file
+        if how == "file":
+            path.write_text("\n".join([text] * int(times or 1)))
+        elif how == "notebook":
+            book = nbformat.v4.new_notebook(metadata={"kernelspec": {
+                "name": "python3", "display_name": "Python 3", "language": "python"}})
+            given = nbformat.v4.new_code_cell('scale = ""\nexperiment = ""\nroot = ""')
+            given.metadata["tags"] = ["parameters"]
+            book.cells = [given, nbformat.v4.new_code_cell(text)]
+            nbformat.write(book, path)
+        else:
+            source = path.read_text()
+            assert source.count(where) == 1, where
+            new = {"before": text + "\n\n" + where if not text.endswith("\n\n\n") else text + where,
+                   "in": f"{where}\n{text.rstrip()}", "replace": text.rstrip()}[how]
+            path.write_text(source.replace(where, new))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    copy = tmp_path_factory.mktemp("with a space") / "project"
+    copy.mkdir()
+    for part in ("helpers", "scales", "notebooks"):
+        shutil.copytree(PROJECT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "Snakefile", copy)
+    follow(copy)
+    return copy
+
+
+def run(project: Path, *words) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "helpers", *map(str, words)], cwd=project,
+                          env=os.environ | {"PYTHONPATH": str(project)}, capture_output=True,
+                          text=True)
+
+
+def test_the_generator_draws_what_it_says(project):
+    """And those that come after it in the registry still draw their own."""
+    for generator, walls in (("spiral", None), ("free_space", 0)):
+        done = run(project, "generate", "--generator", generator, "--split", "test", "--count", 3,
+                   "--rows", 6, "--cols", 6, "--output", "-")
+        assert done.returncode == 0, done.stderr
+        counts = [json.loads(line)["text"].split(" reasoning")[0].count("wall")
+                  for line in done.stdout.splitlines()]
+        assert walls is None or set(counts) == {walls}
+        assert walls == 0 or 0 < max(counts) < 36
+
+
+def test_the_experiment_runs(project):
+    done = run(project, "study", "--scale", "mine", "--experiment", "shares")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = pd.read_csv(project / "runs" / "mine" / "shares" / "shares.csv")
+    assert set(table["variation"]) == {"share=0.25", "share=0.5"}
+    assert set(table["distribution"]) == {"wilson", "spiral", "mazes.txt"}
+    assert (table["n"] == 12).all()
+    again = run(project, "study", "--scale", "mine", "--experiment", "shares")
+    assert again.returncode == 0
+    assert "will be" not in again.stdout
+
+
+def test_a_condition_that_is_not_whole_is_refused_before_anything_trains(project, tmp_path):
+    """Its figure too."""
+    path = project / "helpers" / "conditions.py"
+    source = path.read_text()
+    words = ("study", "--scale", "mine", "--experiment", "shares", "--root", tmp_path)
+    for old, new, part in (('"#009e73", "D"', '"no colour", "D"', "colour"),
+                           ("lenders(corpus, seed), own)", "[1, 2], own)", "half")):
+        path.write_text(source.replace(old, new))
+        done = run(project, *words)
+        path.write_text(source)
+        assert done.returncode == 1
+        assert done.stderr.startswith("helpers: condition half_swapped: ")
+        assert part in done.stderr
+        assert not list(tmp_path.rglob("*.safetensors"))
