@@ -45,6 +45,6 @@ def test_file_tree_is_complete():
 
 
 @pytest.mark.parametrize("target", ["study", "test", "lab", "notebooks", "publish", "regime",
-                                    "bench"])
+                                    "bench", "figures"])
 def test_make_targets_exist(target):
     assert re.search(rf"^{target}:", (PROJECT / "Makefile").read_text(), re.MULTILINE)

@@ -86,7 +86,7 @@ def test_level_conditions_have_no_leader():
 def test_few_mazes_tell_nothing():
     table = rates({(RIGHT, 1): 0.9, (LENT, 1): 0.1}, n=40)
     said = sentences.plans(table, "wilson")
-    assert said == "n = 40 mazes a cell: too few to tell which condition is ahead."
+    assert said == "n = 40 mazes: too few to tell."
     mixed = pd.concat([table, rates({(RIGHT, 1): 0.9, (LENT, 1): 0.1}, distribution="dfs")])
     few, many = sentences.plans(mixed, "wilson").splitlines()
     assert "too few" in few
@@ -203,6 +203,7 @@ def test_convergence():
 
 def test_convergence_without_two_validations():
     assert "only one validation" in sentences.convergence(curve(0.5))
+    assert "too few" in sentences.convergence(curve(0.1, 0.9).assign(n=20))
     assert sentences.convergence(curve(0.5)[:0]) == "No validation was made."
 
 
@@ -245,6 +246,9 @@ def test_coupling_of_few():
     assert "too few to tell" in coupled((RIGHT, 1, "wilson", 5, 0, 1, 94))
     assert "too few to tell" in coupled((RIGHT, 1, "wilson", 99, 0, 1, 0))
     assert "no valid plan" in coupled((RIGHT, 1, "wilson", 0, 0, 5, 95))
+    few = coupled((LENT, 1, "wilson", 0, 9, 0, 31))
+    assert "0 of 9 valid plans" in few
+    assert "not a right trace" not in few
     assert coupled() == "No condition here writes traces."
 
 

@@ -163,6 +163,8 @@ def _points(leads: Iterable[float]) -> str:
 
 def convergence(curves: pd.DataFrame) -> str:
     """Which trainings were still gaining when they ended, by more than n mazes leave open."""
+    if len(curves) and curves["n"].max() < FEW:
+        return _too_few(curves)
     lines = []
     for condition, models in curves.groupby("condition", sort=False):
         texts = []
@@ -194,7 +196,7 @@ def coupling(table: pd.DataFrame) -> str:
         counts = parts.groupby("distribution", sort=False)[
             ["both_valid", "only_plan_valid", "only_trace_valid", "neither_valid"]].sum()
         both, plan, trace, _ = counts.sum()
-        if not both and not trace and plan:
+        if not both and not trace and plan >= FEW // 10:
             lines.append(f"{_code(condition)}: none of its {spaced(plan)} valid plans, on any kind "
                          "of maze, comes with a valid trace, nor does any invalid one. Whatever "
                          "made these plans right, it was not a right trace.")
@@ -271,7 +273,7 @@ def _by_distribution(table: pd.DataFrame, trained_on: str, say) -> str:
 
 
 def _too_few(table: pd.DataFrame) -> str:
-    return f"n = {span(table['n'])} mazes a cell: too few to tell which condition is ahead."
+    return f"n = {span(table['n'])} mazes: too few to tell."
 
 
 def _wide(part: pd.DataFrame, column: str) -> pd.DataFrame:
