@@ -103,8 +103,8 @@ class Trainer:
                              "that the longest training example feeds in")
         self.step = self.tokens = self.response_tokens = 0
         self.seconds = 0.0
-        compiled = training.compiled and can_compile() if compiled is None else compiled
-        self._loss = compiled_loss(self.model) if compiled else self.model.loss
+        self.compiled = training.compiled and can_compile() if compiled is None else compiled
+        self._loss = compiled_loss(self.model) if self.compiled else self.model.loss
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.folder / "checkpoint.safetensors"
         self.metrics = self.folder / "metrics.jsonl"
@@ -123,14 +123,14 @@ class Trainer:
         marks = self._validation_steps()
         began = time.perf_counter() - self.seconds
         title = f"training {self.condition} {self.seed}"
-        with bar(self.steps, title, "step", done=self.step) as progress:
+        with bar(self.steps, title, "step", self.step, compiles=self.compiled) as progress:
             for indices in order:
                 row = self._train_step(make_batch(self.corpus, self.condition, indices))
                 self.seconds = time.perf_counter() - began
-                progress.update()
                 if row:
-                    progress.set_postfix(plan_loss=f"{row['plan_loss']:.3f}", refresh=False)
+                    progress.set_postfix_str(f"plan loss {row['plan_loss']:.3f}", refresh=False)
                     self._log(row)
+                progress.update()
                 if self.step in marks and self.validate:
                     self._log({"validation": self.validate(self.model)})
                     self.seconds = time.perf_counter() - began
