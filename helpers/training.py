@@ -168,14 +168,14 @@ class Trainer:
         last = self.steps if stop_after is None else min(self.steps, self.step + stop_after)
         marks = self.snapshot_steps()
         began = time.perf_counter() - self.seconds
-        with bar(self.steps, self.title, "step", done=self.step) as progress:
+        with bar(self.steps, self.title, "step", self.step, compiles=self.compiled) as progress:
             while self.step < last:
                 row = self._train_step(self.batches[self.step])
                 self.seconds = time.perf_counter() - began
-                progress.update()
                 if row:
-                    progress.set_postfix(plan_loss=f"{row['plan_loss']:.3f}", refresh=False)
+                    progress.set_postfix_str(f"plan loss {row['plan_loss']:.3f}", refresh=False)
                     self._log(row)
+                progress.update()
                 if self.step in marks:
                     self._snapshot()
                 if self.step % self.settings.checkpoint_every == 0 or self.step == last:

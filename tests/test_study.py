@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 
 import helpers
 from helpers import __main__ as cli
-from helpers.engine.progress import bar, latest
+from helpers.engine.progress import bar, duration, latest
 from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
 from helpers.study import graph as study_module
@@ -413,28 +415,96 @@ def test_bars_of_other_processes(tmp_path, monkeypatch):
     with bar(40, "training correct 1", "step", done=10) as progress:
         assert latest(folder).keys() == {"training_correct_1"}
         (line,) = running(folder)
-        assert line.startswith("  training correct 1:  25%|")
-        assert "10/40" in line
+        assert re.fullmatch("  training correct 1 +25 %  starting +[█▎▌▊]+ *", line)
         progress.mininterval = 0
         progress.update(20)
         (line,) = running(folder)
-        assert " 75%|" in line
-        assert "30/40" in line
+        assert re.match("  training correct 1 +75 %  0 s left ", line)
         assert "\n" not in line
-        progress.update(10)
+        progress.update(9)
+        assert " 97 %  " in running(folder)[0]
+        progress.update(1)
     assert running(folder) == []  # done
-    assert "40/40" in latest(folder)["training_correct_1"]
-    (folder / "torn.log").write_bytes("torn: 50%|██".encode()[:-1])
+    assert " 100 %  done " in latest(folder)["training_correct_1"]
+    (folder / "torn.log").write_bytes("torn  50 %  ██".encode()[:-1])
     (folder / "empty.log").write_text("")
-    assert [line.strip()[:10] for line in running(folder)] == ["torn: 50%|"]
+    assert [line.strip()[:10] for line in running(folder)] == ["torn  50 %"]
 
 
-def test_bar_without_a_folder(monkeypatch, capsys):
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that stands still until it is told to go on."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_time_left_is_measured_behind_the_compilation(tmp_path, monkeypatch, clock):
+    """A first step of a minute says nothing about the others; never 104 hours left."""
+    monkeypatch.setenv("PROGRESS_FOLDER", str(tmp_path))
+    with bar(6250, "training swapped 1", "step", done=50, compiles=True) as progress:
+        progress.mininterval = 0
+
+        def line(seconds: float, units: int) -> str:
+            clock[0] += seconds
+            progress.update(units)
+            progress.refresh()
+            return running(tmp_path)[0]
+
+        assert "  compiling " in running(tmp_path)[0]
+        progress.set_postfix_str("plan loss 2.312", refresh=False)
+        assert "   0 %  plan loss 2.312  compiling " in line(60, 1)  # nothing measured yet
+        assert "   0 %  plan loss 2.312  10 min left " in line(1, 10)
+        assert "   0 %  plan loss 2.312  1 h 43 min left" in line(9, 0)
+        assert "  96 %  plan loss 2.312  4 min left" in line(5940, 5940)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [
+    (0, "0 s"), (40.4, "40 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min"), (3569, "59 min"),
+    (3571, "1 h 0 min"), (4320, "1 h 12 min"), (47.9 * 3600, "47 h 54 min"),
+    (223.86 * 3600, "9 d 8 h")])
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of 80 columns: the file to write to, and what it was sent, line by line."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    monkeypatch.setenv("COLUMNS", "80")
+    with open(theirs, "w", encoding="utf-8") as file:
+        yield file, lambda: re.split("[\r\n]+", os.read(ours, 1 << 16).decode())
+    os.close(ours)
+
+
+@pytest.mark.parametrize("title", ["training solution_only 2",
+                                   "training correct+gap_2+trained_on_dfs 12"])
+@pytest.mark.parametrize("headless", [False, True])
+def test_bars_at_80_columns(title, headless, tmp_path, monkeypatch, clock, terminal):
+    """Title, share, loss and time left are seen, where the step runs and in the study's front."""
+    file, sent = terminal
+    for name in ("stdout", "stderr"):  # here, since pytest sets its own before the test
+        monkeypatch.setattr(sys, name, file)
     monkeypatch.delenv("PROGRESS_FOLDER", raising=False)
-    with bar(3, "nobody looks", "step") as progress:
-        progress.update(3)
-    captured = capsys.readouterr()
-    assert captured.out == captured.err == ""  # pytest is no terminal
+    if headless:
+        monkeypatch.setenv("PROGRESS_FOLDER", str(tmp_path))
+    with bar(900, title, "step", compiles=True) as progress:
+        progress.mininterval = 0
+        progress.update()
+        clock[0] += 1332
+        progress.set_postfix_str("plan loss 10.412", refresh=False)
+        progress.update(250)
+        if headless:
+            monkeypatch.setattr(time, "sleep", lambda seconds: None)
+            (tmp_path / "snakemake.txt").touch()
+            study_module._watch(Ending(), tmp_path, tmp_path / "snakemake.txt")
+        lines = sent()
+    assert max(map(len, lines)) <= 80
+    (line,) = [line for line in lines if "loss" in line]
+    assert line.strip().startswith(title[:16])
+    assert f"{title[-15:]}  27 %  plan loss 10.412  58 min left  █" in line
+    assert headless or "  compiling  " in lines[1]
 
 
 class Ending:
@@ -452,15 +522,15 @@ def test_watch(log, tmp_path, monkeypatch, capsys, terminal):
     log.write_text(FAILED)
     progress = tmp_path / "progress"
     progress.mkdir()
-    (progress / "a.log").write_text("\ra:   0%|   | 0/9\ra:  50%|##  | 4/9 [00:10<00:12]")
-    (progress / "b.log").write_text("\rb: 100%|####| 9/9\n")
+    (progress / "a.log").write_text("\ra   0 %  starting  \ra  44 %  12 s left  ##")
+    (progress / "b.log").write_text("\rb 100 %  done  ####\n")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     study_module._watch(Ending(), progress, log)
     out = capsys.readouterr().out
     assert out.count("0:00:00 elapsed, 1 of 4 steps done, running: training\n") == 2
-    assert out.count("a:  50%|##  | 4/9 [00:10<00:12]\n") == 1
-    assert "b:" not in out
+    assert out.count("  a  44 %  12 s left  ##\n") == 1
+    assert "done  ##" not in out
     assert ("\033[2F\033[J" in out) == terminal  # two lines drawn, then drawn over
     assert ("\033" in out) == terminal
 

@@ -232,8 +232,8 @@ def _watch(process: subprocess.Popen, progress: Path, log: Path) -> None:
 
 
 def running(progress: Path) -> list[str]:
-    """The bars of what is under way, as tqdm draws them: done, rate, time left."""
-    return [f"  {line}" for line in latest(progress).values() if line and ": 100%|" not in line]
+    """The bars of what is under way, as `engine.progress` draws them."""
+    return [f"  {line}" for line in latest(progress).values() if line and " 100 % " not in line]
 
 
 def steps(log: Path) -> str:
