@@ -65,10 +65,10 @@ def _try(device: str) -> str | None:
         found, right = compile_once(function)(numbers).item(), function(numbers).item()
         return None if found == right else f"got {found} for {right}"
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        # a compiler's own word, or the error's first line behind torch's "… raised:"
-        spoken = [line for line in lines if re.search(r"\berror: ", line)]
-        return (spoken or lines[1:] or lines or [type(error).__name__])[0]
+        lines = [line.strip() for line in str(error).splitlines()
+                 if line.strip() and not line.endswith(" raised:")]  # torch's heading
+        spoken = [line for line in lines if re.search(r"\berror: ", line)]  # the compiler's word
+        return (spoken or lines or [type(error).__name__])[0]
 
 
 def compile_once(function: Callable) -> Callable:
