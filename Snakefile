@@ -18,7 +18,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))  # the helpers beside this file, wherever others are installed
 
 from helpers.experiments import EXPERIMENTS
-from helpers.study.graph import prepare
+from helpers.study.plan import prepare
 from helpers.study.notebooks import check_parameters
 from helpers.study.runs import KEEP, Run
 from helpers.study.scale import load_scale

@@ -292,7 +292,7 @@ def on_run(work):
     def run(args) -> int:
         check_stdout()
         from helpers.experiments import EXPERIMENTS  # torch and pandas: seconds, only here
-        from helpers.study.graph import StudyError
+        from helpers.study.plan import StudyError
         from helpers.study.products import StaleError
         from helpers.study.runs import KEEP, Run
         from helpers.study.scale import ScaleError, load_scale

@@ -42,72 +42,118 @@ PACES = {"cpu": Pace(look=1, reach=64, refill=1 / 8, shrink=1 / 8),
          "cuda": Pace(look=16, reach=512, refill=1 / 8, shrink=1 / 2)}  # to shrink is to capture
 
 
-@torch.no_grad()
 def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: int,
              batch_size: int = 256, temperature: float = 0.0, seed: int = 0,
              full_precision: bool = False, title: str | None = None) -> list[np.ndarray]:
-    """Lets a model answer.
-
-    Args:
-        model: on the device to be used.
-        prompts: token ids, one array a prompt.
-        max_new_tokens: after so many an answer is cut off.
-        batch_size: prompts answered side by side.
-        temperature: 0 takes the likeliest token, above that tokens are drawn.
-        seed: of those draws.
-        full_precision: compute in float32 even where bfloat16 is faster.
-        title: of a progress bar; none is shown without.
+    """Lets a model answer once; the arguments are those of `Decoder` and its `answer`.
 
     Returns:
         An answer a prompt, in the same order: uint16 ids after the prompt, ``end`` included
         where the model wrote it.
-
-    Raises:
-        ValueError: an argument that makes no sense, or prompt and answer together can outgrow
-            the model's context; the message names the argument, what it got, what it takes.
     """
-    _check(prompts, model.config.vocabulary, max_new_tokens=max_new_tokens,
-           batch_size=batch_size, seed=seed, temperature=temperature)
-    if not len(prompts):
-        return []
-    longest = max(map(len, prompts)) + max_new_tokens
-    if longest > model.config.context:
-        raise ValueError(f"max_new_tokens: got {max_new_tokens}, with the longest prompt "
-                         f"{longest}, takes at most the context of {model.config.context}")
-    answers: list[np.ndarray] = [np.empty(0, np.uint16)] * len(prompts)
-    device = model.embedding.weight.device
-    training = model.training
-    model.eval()
-    with (nullcontext() if full_precision else autocast(device),
-          bar(len(prompts), title, "maze") if title else nullcontext() as progress):
-        waiting = np.argsort([len(prompt) for prompt in prompts], kind="stable")
-        rows = Rows(_for_steps(model), min(batch_size, len(prompts)), longest, max_new_tokens,
-                    temperature, seed)
-        pace = PACES[device.type]
-        advance = stepper(rows)
+    decoder = Decoder(model, full_precision=full_precision)
+    return decoder.answer(prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
+                          temperature=temperature, seed=seed, title=title).ids
 
-        def collect(ended: np.ndarray) -> None:
-            for prompt, answer in rows.answers(ended):
-                answers[prompt] = answer
-                if progress:
-                    progress.update()
 
-        while len(waiting) or rows.alive.any():
-            ended = (~rows.alive).nonzero().squeeze(1).cpu().numpy()
-            share = len(ended) / len(rows)
-            if share >= (pace.refill if len(waiting) else pace.shrink):
-                collect(ended)
-                if len(waiting):
-                    next_prompts, waiting = np.split(waiting, [len(ended)])
-                    rows.fill(ended[:len(next_prompts)], next_prompts, prompts)
-                    continue  # a first token may be a last one
-                rows.drop(ended)
-            for _ in range(pace.look):
-                advance(rows.reach(pace.reach))
-                rows.lengths += 1
-        collect(np.arange(len(rows)))
-    model.train(training)
-    return answers
+class Answers(NamedTuple):
+    """What a model wrote, an entry a prompt."""
+
+    ids: list[np.ndarray]  # uint16, after the prompt, ``end`` included where the model wrote it
+    log_probabilities: list[np.ndarray] | None  # float32, of each of these tokens, in nats
+
+
+class Decoder:
+    """A model that answers, once or many times: cache and compiled steps are kept between calls.
+
+    The weights must stay as they are; after an update a decoder is made anew.
+
+    Args:
+        model: on the device to be used.
+        full_precision: compute in float32 even where bfloat16 is faster.
+    """
+
+    def __init__(self, model: Transformer, *, full_precision: bool = False):
+        self.model, self.device = model, model.embedding.weight.device
+        self.full_precision = full_precision
+        with self._precision():
+            self.stepping = _for_steps(model)
+        self._kept: tuple[tuple, Rows, Callable[[int], None]] | None = None
+
+    def _precision(self):
+        return nullcontext() if self.full_precision else autocast(self.device)
+
+    @torch.no_grad()
+    def answer(self, prompts: list[np.ndarray], *, max_new_tokens: int, batch_size: int = 256,
+               temperature: float = 0.0, seed: int = 0, log_probabilities: bool = False,
+               title: str | None = None) -> Answers:
+        """Answers prompts.
+
+        Args:
+            prompts: token ids, one array a prompt.
+            max_new_tokens: after so many an answer is cut off.
+            batch_size: prompts answered side by side.
+            temperature: 0 takes the likeliest token, above that tokens are drawn.
+            seed: of those draws.
+            log_probabilities: whether to give those of the tokens written, at temperature 1.
+            title: of a progress bar; none is shown without.
+
+        Raises:
+            ValueError: an argument that makes no sense, or prompt and answer together can
+                outgrow the model's context; the message names the argument, what it got, what
+                it takes.
+        """
+        config = self.model.config
+        _check(prompts, config.vocabulary, max_new_tokens=max_new_tokens,
+               batch_size=batch_size, seed=seed, temperature=temperature)
+        if not len(prompts):
+            return Answers([], [] if log_probabilities else None)
+        longest = max(map(len, prompts)) + max_new_tokens
+        if longest > config.context:
+            raise ValueError(f"max_new_tokens: got {max_new_tokens}, with the longest prompt "
+                             f"{longest}, takes at most the context of {config.context}")
+        found: dict[int, tuple] = {}
+        training = self.model.training
+        self.model.eval()
+        with (self._precision(),
+              bar(len(prompts), title, "maze") if title else nullcontext() as progress):
+            waiting = np.argsort([len(prompt) for prompt in prompts], kind="stable")
+            rows, advance = self._rows(min(batch_size, len(prompts)), longest, max_new_tokens,
+                                       temperature, log_probabilities)
+            rows.restart(seed)
+            pace = PACES[self.device.type]
+
+            def collect(ended: np.ndarray) -> None:
+                for prompt, *answer in rows.answers(ended):
+                    found[prompt] = answer
+                    if progress:
+                        progress.update()
+
+            while len(waiting) or rows.alive.any():
+                ended = (~rows.alive).nonzero().squeeze(1).cpu().numpy()
+                share = len(ended) / len(rows)
+                if share >= (pace.refill if len(waiting) else pace.shrink):
+                    collect(ended)
+                    if len(waiting):
+                        next_prompts, waiting = np.split(waiting, [len(ended)])
+                        rows.fill(ended[:len(next_prompts)], next_prompts, prompts)
+                        continue  # a first token may be a last one
+                    rows.drop(ended)
+                for _ in range(pace.look):
+                    advance(rows.reach(pace.reach))
+                    rows.lengths += 1
+            collect(np.arange(len(rows)))
+        self.model.train(training)
+        ids, logs = zip(*(found[i] for i in range(len(prompts))), strict=True)
+        return Answers(list(ids), list(logs) if log_probabilities else None)
+
+    def _rows(self, *shape) -> tuple["Rows", Callable[[int], None]]:
+        """Rows of a shape and what advances them: those of the last call where they fit."""
+        if self._kept is None or self._kept[0] != shape:
+            self._kept = None  # before others are allocated
+            rows = Rows(self.stepping, *shape)
+            self._kept = shape, rows, stepper(rows)
+        return self._kept[1:]
 
 
 class Rows:
@@ -119,24 +165,39 @@ class Rows:
     Args:
         number: rows.
         longest: tokens of prompt and answer at most.
-        max_new_tokens, temperature, seed: as of `generate`.
+        max_new_tokens, temperature, log_probabilities: as of `Decoder.answer`.
     """
 
     def __init__(self, model: Transformer, number: int, longest: int, max_new_tokens: int,
-                 temperature: float, seed: int):
+                 temperature: float, log_probabilities: bool = False):
         device = model.embedding.weight.device
         dtype = torch.bfloat16 if torch.is_autocast_enabled(device.type) else torch.float32
-        self.model, self.temperature, self.seed = model, temperature, seed
-        self.end = max_new_tokens  # the column behind the last, where ended rows write on
-        self.cache = Cache(model.config, number, longest, dtype, device)
-        self.tokens = torch.zeros(number, dtype=torch.int64, device=device)  # the last of each
-        self.places = torch.full_like(self.tokens, self.end)  # column of the next
-        self.alive = torch.zeros(number, dtype=torch.bool, device=device)
-        self.written = torch.zeros(number, self.end + 1, dtype=torch.int64, device=device)
-        draws = self.end + 1 if temperature else 0
-        self.draws = torch.zeros(number, draws, device=device)  # in [0, 1), one a token
-        self.prompts = np.full(number, -1)  # which each answers, −1 none
-        self.lengths = np.zeros(number, np.int64)  # of the cache, or more
+        self.model, self.temperature = model, temperature
+        self.end = end = max_new_tokens  # the column behind the last, where ended rows write on
+        tokens = torch.zeros(number, dtype=torch.int64, device=device)
+        self._whole = {
+            "cache": Cache(model.config, number, longest, dtype, device),
+            "tokens": tokens,  # the last of each
+            "places": tokens.clone(),  # column of the next
+            "alive": tokens.bool(),
+            "written": torch.zeros(number, end + 1, dtype=torch.int64, device=device),
+            "draws": torch.zeros(number, end + 1 if temperature else 0, device=device),  # in [0, 1)
+            "logs": torch.zeros(number, end + 1 if log_probabilities else 0, device=device)}
+        self.restart(0)
+
+    def restart(self, seed: int) -> None:
+        """All rows again, on the same memory, none of them answering.
+
+        Args:
+            seed: of the draws.
+        """
+        for name, value in self._whole.items():
+            setattr(self, name, value.whole() if name == "cache" else value)
+        self.seed = seed
+        self.alive.fill_(False)
+        self.places.fill_(self.end)
+        self.prompts = np.full(len(self.tokens), -1)  # which each answers, −1 none
+        self.lengths = np.zeros(len(self.tokens), np.int64)  # of the cache, or more
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -170,6 +231,9 @@ class Rows:
             tokens = logits.argmax(-1)
         alive = self.alive[rows] & (tokens != END) & (places + 1 < self.end)
         self.written[rows, places] = tokens
+        if self.logs.shape[1]:
+            chances = logits.float().log_softmax(-1)
+            self.logs[rows, places] = chances.gather(1, tokens[:, None]).squeeze(1)
         self.tokens[rows] = tokens
         self.places[rows] = torch.where(alive, places + 1, self.end)
         self.alive[rows] = alive
@@ -179,12 +243,16 @@ class Rows:
         longest = self.cache.keys.shape[3]
         return min(longest, round_up(int(self.lengths.max()) + 1, multiple))
 
-    def answers(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        """(prompt, answer) of rows that have ended, each once."""
+    def answers(self, rows: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """(prompt, answer, log-probabilities if wanted) of rows that have ended, each once."""
         rows = rows[self.prompts[rows] >= 0]
-        ids = self.written[torch.from_numpy(rows).to(self.written.device), :self.end]
-        found = [(int(prompt), _until_end(row)) for prompt, row in
-                 zip(self.prompts[rows], ids.cpu().numpy().astype(np.uint16), strict=True)]
+        index = torch.from_numpy(rows).to(self.written.device)
+        ids = self.written[index, :self.end].cpu().numpy().astype(np.uint16)
+        logs = self.logs[index].cpu().numpy()
+        found = []
+        for prompt, row, log in zip(self.prompts[rows], ids, logs, strict=True):
+            answer = _until_end(row)
+            found.append((int(prompt), answer, log[:len(answer)]))
         self.prompts[rows], self.lengths[rows] = -1, 0
         return found
 
@@ -195,7 +263,7 @@ class Rows:
         rows[ended[ended < len(rows)]] = staying[staying >= len(rows)]
         index = torch.from_numpy(rows).to(self.alive.device)
         self.cache.keep(index)
-        for name in ("tokens", "places", "alive", "written", "draws"):
+        for name in ("tokens", "places", "alive", "written", "draws", "logs"):
             values = getattr(self, name)
             values[:len(rows)] = values[index]
             setattr(self, name, values[:len(rows)])

@@ -127,8 +127,10 @@ def grid_interval(valid: pd.Series, grid: pd.Series) -> tuple[float, float]:
     Args:
         valid: bool [n]. grid: which grid each problem stands on, [n].
     """
-    return interval(valid.mean() * (n := independent(valid, grid)), n) if len(valid) else (
-        interval(0, 0))
+    if not len(valid):
+        return interval(0, 0)
+    n = independent(valid, grid)
+    return interval(float(valid.mean()) * n, n)
 
 
 def independent(valid: pd.Series, grid: pd.Series) -> float:

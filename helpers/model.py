@@ -243,6 +243,13 @@ class Cache:
         shape = (config.layers, rows, config.kv_heads, longest, config.head_width)
         self.keys, self.values = (_zeros(shape, dtype, torch.device(device)) for _ in range(2))
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._whole = self.keys, self.values, self.lengths
+
+    def whole(self) -> "Cache":
+        """All rows again, none with a token."""
+        self.keys, self.values, self.lengths = self._whole
+        self.lengths.zero_()
+        return self
 
     def keep(self, rows: Tensor) -> None:
         """Drops all rows but these, moving them to the front in place.

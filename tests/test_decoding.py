@@ -16,7 +16,7 @@ from scipy.stats import chisquare
 
 import helpers.model
 from helpers import decoding
-from helpers.decoding import PACES, Pace, draw, generate
+from helpers.decoding import PACES, Decoder, Pace, draw, generate
 from helpers.engine.attention import cached_attention_in_torch
 from helpers.engine.packing import pack
 from helpers.language import END
@@ -167,7 +167,7 @@ def test_a_gpus_pace_changes_no_answer(model, monkeypatch, pace, temperature):
 def test_rows_keep_their_memory():
     """CUDA graphs read and write where the rows were when they were captured."""
     model, prompts = scrambled(CONFIGS["grouped"]), [np.arange(n) for n in (3, 5, 9, 1, 2)]
-    rows = decoding.Rows(model, 4, 40, 20, 1.0, 0)
+    rows = decoding.Rows(model, 4, 40, 20, 1.0)
     names = ("tokens", "places", "alive", "written", "draws")
 
     def memory() -> list[int]:
@@ -185,6 +185,41 @@ def test_rows_keep_their_memory():
     assert rows.prompts.tolist() == [4, 3]
     assert rows.places.tolist() == [3, 4]
     assert rows.cache.lengths.tolist() == [2 + 2, 1 + 3]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_decoder_answers_again_on_the_same_memory(model, temperature):
+    """As one made anew does; after a call that ended with few rows too."""
+    decoder = Decoder(model, full_precision=True)
+    settings = {"max_new_tokens": 30, "batch_size": 9, "temperature": temperature}
+    prompts = some_prompts(model, 30)
+    places = set()
+    for seed in (1, 2, 1):
+        ids = as_lists(decoder.answer(prompts, seed=seed, **settings).ids)
+        assert ids == as_lists(generate(model, prompts, seed=seed, full_precision=True, **settings))
+        places.add(decoder._kept[1]._whole["cache"].keys.data_ptr())
+    assert len(places) == 1
+    few = decoder.answer(prompts[:4], seed=1, **settings).ids  # other rows
+    assert as_lists(few) == as_lists(generate(model, prompts[:4], seed=1, full_precision=True,
+                                              **settings))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_log_probabilities_are_those_of_reading_the_whole(model, temperature):
+    prompts = some_prompts(model, 12)
+    settings = {"max_new_tokens": 25, "batch_size": 5, "temperature": temperature}
+    decoder = Decoder(model, full_precision=True)
+    answers = decoder.answer(prompts, log_probabilities=True, **settings)
+    assert as_lists(answers.ids) == as_lists(decoder.answer(prompts, **settings).ids)
+    assert decoder.answer(prompts, **settings).log_probabilities is None
+    for prompt, ids, found in zip(prompts, *answers, strict=True):
+        whole = np.concatenate([prompt, ids]).astype(np.int64)
+        packing = pack(np.array([len(whole)]))
+        tokens = np.pad(whole, (0, len(packing.positions) - len(whole)))
+        with torch.no_grad():
+            logits = model(torch.from_numpy(tokens), packing)[len(prompt) - 1:len(whole) - 1]
+        expected = logits.log_softmax(-1).gather(1, torch.from_numpy(ids.astype(np.int64))[:, None])
+        np.testing.assert_allclose(found, expected.squeeze(1), rtol=1e-3, atol=1e-4)
 
 
 def test_without_the_kernel(model, monkeypatch):

@@ -3,13 +3,11 @@
 import errno
 import json
 import os
-import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -19,23 +17,13 @@ import pytest
 
 import helpers
 from helpers import __main__ as cli
-from helpers.engine.progress import bar, duration, latest
 from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
 from helpers.study import graph as study_module
 from helpers.study import scale as scale_module
-from helpers.study.graph import (
-    StudyError,
-    guarded,
-    locked,
-    prepare,
-    publish,
-    running,
-    steps,
-    study,
-    summary,
-)
+from helpers.study.graph import guarded, locked, publish, study, summary
 from helpers.study.notebooks import check_parameters, parameters
+from helpers.study.plan import StudyError, prepare
 from helpers.study.runs import Run, machine
 from helpers.study.scale import load_scale
 from helpers.study.specs import ModelSpec
@@ -286,253 +274,6 @@ def test_papermill_gives_a_notebook_text(tmp_path):
     (cell,) = [cell for cell in nbformat.read(copy, as_version=4).cells
                if "injected-parameters" in cell.metadata.get("tags", [])]
     assert cell.source.splitlines()[-1] == 'scale = "6_8"'
-
-
-# ── what went wrong ─────────────────────────────────────────────────────────────────────
-
-FAILED = """Building DAG of jobs...
-Job stats:
-job           count
-----------  -------
-corpus            1
-training          2
-all               1
-total             4
-
-[Sun Nov 22 11:00:04 2026]
-localrule corpus:
-    output: corpus.csv
-    log: logs/corpus.log
-    jobid: 3
-    resources: tmpdir=/tmp
-[Sun Nov 22 11:00:20 2026]
-Finished jobid: 3 (Rule: corpus)
-1 of 4 steps (25%) done
-
-[Sun Nov 22 11:00:20 2026]
-rule training:
-    input: corpus.csv
-    output: training/correct_1/model.safetensors
-    log: logs/training_correct_1.log
-    jobid: 2
-    wildcards: model=correct_1
-
-[Sun Nov 22 11:00:21 2026]
-rule training:
-    input: corpus.csv
-    output: training/swapped_1/model.safetensors
-    log: logs/training_swapped_1.log
-    jobid: 5
-    wildcards: model=swapped_1
-"""
-ERROR = """[Sun Nov 22 11:00:40 2026]
-Error in rule training:
-    message: None
-    jobid: 2
-    log: logs/training_correct_1.log (check log file(s) for error details)
-    shell:
-        papermill
-        (command exited with non-zero exit code)
-Exiting because a job execution failed. Look above for error messages
-"""
-TRACEBACK = """Executing notebook with kernel: python3
-Traceback (most recent call last):
-papermill.exceptions.PapermillExecutionError: \n
----------------------------------------------------------------------------
-\x1b[31mCheckpointError\x1b[39m                 Traceback (most recent call last)
-Cell In[9], line 1
-\x1b[31mCheckpointError\x1b[39m: checkpoint x: was written with seed 3, this run has 4
-
-"""
-
-
-@pytest.fixture
-def log(run) -> Path:
-    path = run.file("logs/snakemake.log")
-    path.write_text(FAILED + ERROR)
-    run.file("logs/corpus.log").write_text("ValueError: of an earlier attempt\n")
-    run.file("logs/training_correct_1.log").write_text(TRACEBACK)
-    return path
-
-
-def test_failed_step(log):
-    message = study_module._failure(log)
-    where = log.with_name("training_correct_1.log")
-    assert message == ("step training_correct_1 failed: CheckpointError: checkpoint x: was written "
-                       f"with seed 3, this run has 4 (whole log: {where})")
-
-
-def test_failed_step_without_a_word(log):
-    for text, reason in (("", "no word of why"), ("Killed\n\n", "Killed"),
-                         ("No Error here\nbash: papermill: command not found\n", "papermill")):
-        log.with_name("training_correct_1.log").write_text(text)
-        message = study_module._failure(log)
-        assert "step training_correct_1 failed" in message
-        assert reason in message
-        assert "\n" not in message
-
-
-def test_failure_of_the_graph_itself(log):
-    """Then the logs of earlier steps have nothing to do with it."""
-    log.write_text("NameError in file Snakefile, line 9:\nname 'x' is not defined\n")
-    message = study_module._failure(log)
-    assert message == ("study failed: NameError in file Snakefile, line 9: name 'x' is not "
-                       f"defined (whole log: {log})")
-    log.write_text("ScaleError in file Snakefile, line 9:\nscale x: rows: got 2\n  File x\n")
-    assert "line 9: scale x: rows: got 2 (whole" in study_module._failure(log)
-
-
-def test_failed_study(run, tmp_path, monkeypatch, capsys):
-    """From the process's exit status to one line and exit status 1."""
-    (tmp_path / "Snakefile").write_text("rule all:\n    input: no_such_word\n")
-    monkeypatch.setattr(study_module, "PROJECT", tmp_path)
-    assert cli.main(["study", "--scale", "smoke", "--cores", "1"]) == 1
-    captured = capsys.readouterr()
-    one_line(captured.err, "study failed: NameError", "snakemake.log")
-    assert "everything under" in captured.out
-    assert "elapsed" in captured.out
-
-
-# ── what is under way ───────────────────────────────────────────────────────────────────
-
-
-def test_steps(log):
-    log.write_text("Building DAG of jobs...\n")
-    assert steps(log) == ""
-    log.write_text(FAILED)
-    assert steps(log) == "1 of 4 steps done, running: training"
-    log.write_text(FAILED + ERROR)
-    assert steps(log) == "1 of 4 steps done, running: training"  # the other one
-    log.write_text(FAILED[:FAILED.index("[Sun Nov 22 11:00:20")])
-    assert steps(log) == "0 of 4 steps done, running: corpus"
-    log.write_text(FAILED[:FAILED.index("\n[Sun Nov 22 11:00:20 2026]\nrule")])
-    assert steps(log) == "1 of 4 steps done"
-
-
-def test_bars_of_other_processes(tmp_path, monkeypatch):
-    folder = tmp_path / "progress"
-    monkeypatch.setenv("PROGRESS_FOLDER", str(folder))
-    with bar(40, "training correct 1", "step", done=10) as progress:
-        assert latest(folder).keys() == {"training_correct_1"}
-        (line,) = running(folder)
-        assert re.fullmatch("  training correct 1 +25 %  starting +[█▎▌▊]+ *", line)
-        progress.mininterval = 0
-        progress.update(20)
-        (line,) = running(folder)
-        assert re.match("  training correct 1 +75 %  0 s left ", line)
-        assert "\n" not in line
-        progress.update(9)
-        assert " 97 %  " in running(folder)[0]
-        progress.update(1)
-    assert running(folder) == []  # done
-    assert " 100 %  done " in latest(folder)["training_correct_1"]
-    (folder / "torn.log").write_bytes("torn  50 %  ██".encode()[:-1])
-    (folder / "empty.log").write_text("")
-    assert [line.strip()[:10] for line in running(folder)] == ["torn  50 %"]
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """Time that stands still until it is told to go on."""
-    now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_time_left_is_measured_behind_the_compilation(tmp_path, monkeypatch, clock):
-    """A first step of a minute says nothing about the others; never 104 hours left."""
-    monkeypatch.setenv("PROGRESS_FOLDER", str(tmp_path))
-    with bar(6250, "training swapped 1", "step", done=50, compiles=True) as progress:
-        progress.mininterval = 0
-
-        def line(seconds: float, units: int) -> str:
-            clock[0] += seconds
-            progress.update(units)
-            progress.refresh()
-            return running(tmp_path)[0]
-
-        assert "  compiling " in running(tmp_path)[0]
-        progress.set_postfix_str("plan loss 2.312", refresh=False)
-        assert "   0 %  plan loss 2.312  compiling " in line(60, 1)  # nothing measured yet
-        assert "   0 %  plan loss 2.312  10 min left " in line(1, 10)
-        assert "   0 %  plan loss 2.312  1 h 43 min left" in line(9, 0)
-        assert "  96 %  plan loss 2.312  4 min left" in line(5940, 5940)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0 s"), (40.4, "40 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min"), (3569, "59 min"),
-    (3571, "1 h 0 min"), (4320, "1 h 12 min"), (47.9 * 3600, "47 h 54 min"),
-    (223.86 * 3600, "9 d 8 h")])
-def test_duration(seconds, text):
-    assert duration(seconds) == text
-
-
-@pytest.fixture
-def terminal(monkeypatch):
-    """A terminal of 80 columns: the file to write to, and what it was sent, line by line."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    monkeypatch.setenv("COLUMNS", "80")
-    with open(theirs, "w", encoding="utf-8") as file:
-        yield file, lambda: re.split("[\r\n]+", os.read(ours, 1 << 16).decode())
-    os.close(ours)
-
-
-@pytest.mark.parametrize("title", ["training solution_only 2",
-                                   "training correct+gap_2+trained_on_dfs 12"])
-@pytest.mark.parametrize("headless", [False, True])
-def test_bars_at_80_columns(title, headless, tmp_path, monkeypatch, clock, terminal):
-    """Title, share, loss and time left are seen, where the step runs and in the study's front."""
-    file, sent = terminal
-    for name in ("stdout", "stderr"):  # here, since pytest sets its own before the test
-        monkeypatch.setattr(sys, name, file)
-    monkeypatch.delenv("PROGRESS_FOLDER", raising=False)
-    if headless:
-        monkeypatch.setenv("PROGRESS_FOLDER", str(tmp_path))
-    with bar(900, title, "step", compiles=True) as progress:
-        progress.mininterval = 0
-        progress.update()
-        clock[0] += 1332
-        progress.set_postfix_str("plan loss 10.412", refresh=False)
-        progress.update(250)
-        if headless:
-            monkeypatch.setattr(time, "sleep", lambda seconds: None)
-            (tmp_path / "snakemake.txt").touch()
-            study_module._watch(Ending(), tmp_path, tmp_path / "snakemake.txt")
-        lines = sent()
-    assert max(map(len, lines)) <= 80
-    (line,) = [line for line in lines if "loss" in line]
-    assert line.strip().startswith(title[:16])
-    assert f"{title[-15:]}  27 %  plan loss 10.412  58 min left  █" in line
-    assert headless or "  compiling  " in lines[1]
-
-
-class Ending:
-    """A process that ends at the second look."""
-
-    looks = 0
-
-    def poll(self):
-        self.looks += 1
-        return 0 if self.looks > 1 else None
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_watch(log, tmp_path, monkeypatch, capsys, terminal):
-    log.write_text(FAILED)
-    progress = tmp_path / "progress"
-    progress.mkdir()
-    (progress / "a.log").write_text("\ra   0 %  starting  \ra  44 %  12 s left  ##")
-    (progress / "b.log").write_text("\rb 100 %  done  ####\n")
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    study_module._watch(Ending(), progress, log)
-    out = capsys.readouterr().out
-    assert out.count("0:00:00 elapsed, 1 of 4 steps done, running: training\n") == 2
-    assert out.count("  a  44 %  12 s left  ##\n") == 1
-    assert "done  ##" not in out
-    assert ("\033[2F\033[J" in out) == terminal  # two lines drawn, then drawn over
-    assert ("\033" in out) == terminal
 
 
 # ── one at a time, and nothing left running ─────────────────────────────────────────────
