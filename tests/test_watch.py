@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import sys
 import termios
 import time
@@ -166,8 +167,15 @@ def terminal(monkeypatch):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     monkeypatch.setenv("COLUMNS", "80")
+
+    def sent() -> list[str]:
+        received = b""
+        while select.select([ours], [], [], 0.5)[0]:  # it comes in pieces
+            received += os.read(ours, 1 << 16)
+        return re.split("[\r\n]+", received.decode())
+
     with open(theirs, "w", encoding="utf-8") as file:
-        yield file, lambda: re.split("[\r\n]+", os.read(ours, 1 << 16).decode())
+        yield file, sent
     os.close(ours)
 
 
