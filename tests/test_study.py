@@ -1,6 +1,7 @@
 """The front end of a study: refusals in one line, one study at a time, nothing left running."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -310,7 +311,7 @@ def test_a_lock_that_cannot_be_had(tmp_path, monkeypatch, capsys):
     """A full disk, or one that knows no locks."""
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
-    monkeypatch.setattr(study_module.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     assert cli.main(["study", "--scale", "smoke", "--root", str(tmp_path)]) == 1
     one_line(capsys.readouterr().err, "No locks available")
 

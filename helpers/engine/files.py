@@ -1,5 +1,6 @@
 """Where the project lies, files that appear whole or not at all, and checksums of arrays."""
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -56,6 +57,18 @@ def _sweep(path: Path) -> None:
         with suppress(OSError):  # another writer was faster, or it is not ours
             if time.time() - left.stat().st_mtime > ABANDONED:
                 left.unlink()
+
+
+@contextmanager
+def exclusive(path: str | os.PathLike, wait: bool = True) -> Iterator[None]:
+    """Lets one process at a time into this block; the lock goes with its process, however it ends.
+
+    Raises:
+        BlockingIOError: another process is in there, and we do not wait.
+    """
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
 
 
 def checksum(about: dict, arrays: dict[str, np.ndarray]) -> str:

@@ -1,6 +1,5 @@
 """`make study`: says what there is to do, runs it through Snakemake, shows how far it is."""
 
-import fcntl
 import shutil
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from helpers.engine.files import PROJECT, atomic
+from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.study.plan import StudyError, jobs, prepare
 from helpers.study.runs import Run
 from helpers.study.runs import cores as available_cores
@@ -65,13 +64,11 @@ def locked(run: Run) -> Iterator[None]:
     Raises:
         StudyError: another study is in there.
     """
-    with open(run.file("lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudyError(f"study {run.folder.name}: is running already in {run.folder}"
-                             ) from None
-        yield
+    try:
+        with exclusive(run.file("lock"), wait=False):
+            yield
+    except BlockingIOError:
+        raise StudyError(f"study {run.folder.name}: is running already in {run.folder}") from None
 
 
 @contextmanager

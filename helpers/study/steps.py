@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from helpers import evaluation
@@ -21,7 +20,7 @@ from helpers.batches import Batches
 from helpers.checkpoints import load_model, read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, Recipe, build, count_possible, overlap
-from helpers.engine.files import PROJECT, atomic
+from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
 from helpers.ownmazes import solvable
 from helpers.show.figures import write_svg
@@ -57,7 +56,7 @@ def corpus(run: Run, product: Product, progress: Callable[[int], object] = lambd
            ) -> Corpus:
     """Reads a corpus; makes it first where it is missing or would come out different now."""
     path = run.file(*product.files)
-    with FileLock(path.with_suffix(".lock")):  # two trainings may want the same one
+    with exclusive(path.with_suffix(".lock")):  # two trainings may want the same one
         if not run.store.status(product).usable:
             with _making(run, product):
                 build(_recipe(product), progress=progress).save(path)
@@ -334,9 +333,9 @@ def _making(run: Run, product: Product, **about) -> Iterator[None]:
 def _alone(path: Path, what: str) -> Iterator[None]:
     """Lets no other process do the same; the lock goes with its process, however that ends."""
     try:
-        with FileLock(path, timeout=0):
+        with exclusive(path, wait=False):
             yield
-    except Timeout:
+    except BlockingIOError:
         raise StaleError(f"{what}: another process does it already ({path})") from None
 
 
