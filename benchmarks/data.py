@@ -18,7 +18,7 @@ from helpers.language import Vocabulary, encode_mazes, jsonl
 from helpers.maze import Mazes, Sampler, generate
 from helpers.validator import judge_ids
 
-SIDE = 30
+SIDE, SMALL_SIDE = 30, 8  # of the grids, and of those in miniature
 SECONDS, ROUNDS = 0.2, 9  # of one measurement; measurements of each rate
 TARGETS = {"wilson": 25_000, "kruskal": 40_000, "dfs": 40_000, "drunkards_walk": 35_000,
            "searchformer": 8_000}  # mazes/s with tokens in memory; a third of it as text
@@ -34,9 +34,10 @@ class Rate(NamedTuple):
     peer: str | None = None  # the name of another rate
 
 
-def drawing(generator: str, finish: Callable[[Mazes], object]) -> Callable[[int], object]:
+def drawing(generator: str, side: int, finish: Callable[[Mazes], object],
+            ) -> Callable[[int], object]:
     """Draws the published stream on and on, a thousand mazes at a time."""
-    sampler = Sampler(generator, SIDE, SIDE, split="train")
+    sampler = Sampler(generator, side, side, split="train")
 
     def work(n: int) -> None:
         for first in range(0, n, 1000):
@@ -45,17 +46,17 @@ def drawing(generator: str, finish: Callable[[Mazes], object]) -> Callable[[int]
 
 
 def text(mazes: Mazes) -> bytes:
-    return jsonl(Vocabulary(SIDE, SIDE), *encode_mazes(mazes))
+    return jsonl(Vocabulary(*mazes.grids.shape[1:]), *encode_mazes(mazes))
 
 
-def judging(generator: str, swapped: bool = False) -> Callable[[int], object]:
+def judging(generator: str, side: int, swapped: bool = False) -> Callable[[int], object]:
     """Judges the published test set of a distribution, over and over.
 
     Args:
         generator: the distribution.
         swapped: each response is judged on the next example's maze.
     """
-    mazes = generate(generator, SIDE, SIDE, 1000, split="test")
+    mazes = generate(generator, side, side, 1000, split="test")
     tokens, bounds = encode_mazes(mazes)
     spans = np.roll(bounds[:, [1, 3]], -1 if swapped else 0, axis=0)
 
@@ -66,13 +67,13 @@ def judging(generator: str, swapped: bool = False) -> Callable[[int], object]:
     return work
 
 
-def building() -> Callable[[int], object]:
+def building(side: int) -> Callable[[int], object]:
     """Builds training corpora (solved, encoded, each example with its own stream)."""
     seeds = count()
-    return lambda n: build(Recipe("wilson", SIDE, SIDE, "train", next(seeds), "indexed", n))
+    return lambda n: build(Recipe("wilson", side, side, "train", next(seeds), "indexed", n))
 
 
-def peers() -> dict[str, Rate]:
+def peers(side: int) -> dict[str, Rate]:
     """maze-dataset's Wilson generator, where it is installed.
 
     Its lattice of 15×15 rooms is our grid of 30×30 cells. It draws the maze alone.
@@ -84,45 +85,46 @@ def peers() -> dict[str, Rate]:
 
     def work(n: int) -> None:
         for _ in range(n):
-            LatticeMazeGenerators.gen_wilson((SIDE // 2, SIDE // 2))
+            LatticeMazeGenerators.gen_wilson((side // 2, side // 2))
     return {f"maze-dataset {version('maze-dataset')}": Rate("mazes/s", work)}
 
 
-def rates() -> dict[str, Rate]:
+def rates(side: int) -> dict[str, Rate]:
     """All that is measured, by name."""
-    found, others = {}, peers()
+    found, others = {}, peers(side)
     peer = next(iter(others), None)
     for name in GENERATORS:
-        found[f"generate_{name}"] = Rate("mazes/s", drawing(name, encode_mazes), TARGETS.get(name),
-                                         peer if name == "wilson" else None)
-    found["generate_wilson_maze_alone"] = Rate("mazes/s", drawing("wilson", len), None, peer)
+        found[f"generate_{name}"] = Rate("mazes/s", drawing(name, side, encode_mazes),
+                                         TARGETS.get(name), peer if name == "wilson" else None)
+    found["generate_wilson_maze_alone"] = Rate("mazes/s", drawing("wilson", side, len), None, peer)
     for name in GENERATORS:
         target = TARGETS[name] / 3 if name in TARGETS else None
-        found[f"text_{name}"] = Rate("mazes/s", drawing(name, text), target)
+        found[f"text_{name}"] = Rate("mazes/s", drawing(name, side, text), target)
     for name in GENERATORS:
         found["validate" if name == "wilson" else f"validate_{name}"] = Rate(
-            "traces/s", judging(name), VALIDATION_TARGET if name == "wilson" else None)
-    found["validate_swapped"] = Rate("traces/s", judging("wilson", swapped=True))
-    found["corpus_wilson"] = Rate("examples/s", building())
+            "traces/s", judging(name, side), VALIDATION_TARGET if name == "wilson" else None)
+    found["validate_swapped"] = Rate("traces/s", judging("wilson", side, swapped=True))
+    found["corpus_wilson"] = Rate("examples/s", building(side))
     return found | others
 
 
-def size(work: Callable[[int], object]) -> int:
+def size(work: Callable[[int], object], seconds: float) -> int:
     """Warms up, and finds how many things take about as long as one measurement should."""
     work(10)
     n = 10
-    while (took := processor_seconds(work, n)) < SECONDS / 4:
+    while (took := processor_seconds(work, n)) < seconds / 4:
         n *= 4
-    return max(1, round(n * SECONDS / took))
+    return max(1, round(n * seconds / took))
 
 
-def rows() -> list[dict]:
+def rows(tiny: bool = False) -> list[dict]:
     """A row a rate, beside its target and its peer."""
-    jobs = rates()
-    sizes = {name: size(job.work) for name, job in jobs.items()}
+    side, seconds, rounds = (SMALL_SIDE, 0.001, 1) if tiny else (SIDE, SECONDS, ROUNDS)
+    jobs = rates(side)
+    sizes = {name: size(job.work, seconds) for name, job in jobs.items()}
     found = in_turn({name: lambda _, n=sizes[name], work=job.work: n / processor_seconds(work, n)
-                     for name, job in jobs.items()}, ROUNDS, "data")
-    print(f"data: {SIDE}×{SIDE}, median of {ROUNDS} rounds. "
+                     for name, job in jobs.items()}, rounds, "data")
+    print(f"data: {side}×{side}, median of {rounds} rounds. "
           + ("The peer draws the maze alone; generate_ also runs A* and writes the tokens."
              if any(job.peer for job in jobs.values()) else
              "No peer: maze-dataset is not installed; pip install --editable '.[bench]' adds it."))

@@ -12,23 +12,29 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from benchmarks import qwen2
+from benchmarks import qwen2, training
 from benchmarks.measure import processor_seconds, row
-from helpers.corpus import build, prompts
+from benchmarks.measure import scale as scale_of
+from helpers.checkpoints import CheckpointError, load_model
+from helpers.conditions import CONDITIONS, prompts
+from helpers.corpus import build
 from helpers.decoding import generate
+from helpers.engine.files import PROJECT
 from helpers.model import Transformer
-from helpers.study.runs import Run
-from helpers.study.scale import PROJECT, Scale, load_scale
-from helpers.training import CheckpointError, Trainer, has_bfloat16, load_model
+from helpers.study.scale import Scale
+from helpers.study.specs import ModelSpec
+from helpers.training import has_bfloat16
 
-CONDITION, MAZES = "correct", 256
+CONDITION = training.CONDITION
+MAZES, FEW_MAZES = 256, 5  # how many are answered, and in miniature
 TARGET = 8.0  # times the peer
-STEPS = 300  # of training, where there is no trained model
+STEPS, FEW_STEPS = 300, 3  # of training, where there is no trained model
 
 
-def trained(scale: Scale) -> Transformer:
-    """The model of the scale's run, or else one trained for a minute."""
-    path = Run(PROJECT / "runs" / scale.name).model(CONDITION, scale.seeds[0])
+def trained(scale: Scale, steps: int) -> Transformer:
+    """The model of the scale's run, or else one trained for so many steps."""
+    name = ModelSpec(CONDITION, scale.seeds[0]).name
+    path = PROJECT / "runs" / scale.name / "models" / name / "model.safetensors"
     try:
         model = load_model(path)
         if model.config == scale.transformer():
@@ -36,18 +42,16 @@ def trained(scale: Scale) -> Transformer:
             return model
     except CheckpointError:
         pass
-    print(f"decoding: a model trained for {STEPS} steps, since there is none of `make study`")
-    corpus = build(replace(scale.recipe("train"), count=STEPS * scale.training.batch_size))
+    print(f"decoding: a model trained for {steps} steps, since there is none of `make study`")
     with TemporaryDirectory() as folder:
-        return Trainer(corpus, CONDITION, scale.transformer(), scale.training,
-                       seed=scale.seeds[0], folder=folder).run()
+        return training.ours(scale, training.examples_for(scale, steps), folder).run()
 
 
-def rows() -> list[dict]:
+def rows(tiny: bool = False) -> list[dict]:
     """`decode` beside transformers' fastest, and the share of mazes with the same answer."""
-    scale = load_scale("laptop")
-    model = trained(scale)
-    asked = prompts(build(replace(scale.recipe("test"), count=MAZES)), CONDITION)
+    scale, mazes = scale_of(tiny), FEW_MAZES if tiny else MAZES
+    model = trained(scale, FEW_STEPS if tiny else STEPS)
+    asked = prompts(build(replace(scale.recipe("test"), count=mazes)), CONDITIONS[CONDITION])
     longest = scale.decoding.max_new_tokens
     found: dict[str, list] = {}
     seconds: dict[str, list[float]] = {}
@@ -58,7 +62,7 @@ def rows() -> list[dict]:
         seconds.setdefault(name, []).append(processor_seconds(keep))
 
     def ours() -> None:
-        timed("decode", lambda: generate(model, asked, max_new_tokens=longest, batch_size=MAZES))
+        timed("decode", lambda: generate(model, asked, max_new_tokens=longest, batch_size=mazes))
 
     generate(model, asked[:8], max_new_tokens=8)
     ours()

@@ -36,16 +36,18 @@ import numpy as np
 import torch
 
 from benchmarks import qwen2
-from benchmarks.measure import row, table
+from benchmarks.measure import here, row, scale, table
 from benchmarks.training import flops
 from helpers import decoding
 from helpers import model as model_module
-from helpers.corpus import Corpus, build, make_batch, prompts
+from helpers.batches import Batches, make_batch
+from helpers.conditions import CONDITIONS, Examples, prompts, put_together
+from helpers.corpus import build
 from helpers.engine import packing
-from helpers.engine.files import atomic
+from helpers.engine.files import PROJECT, atomic
 from helpers.engine.packing import Packing
 from helpers.model import Transformer
-from helpers.study.scale import PROJECT, Scale, load_scale
+from helpers.study.scale import Scale
 from helpers.training import Trainer, autocast
 
 CONDITION = "correct"
@@ -68,18 +70,20 @@ class Job:
     new_tokens: int  # an answer
 
     @cached_property
-    def corpus(self) -> Corpus:
+    def examples(self) -> Examples:
         count = BATCHES * self.scale.training.batch_size
-        return build(replace(self.scale.recipe("train"), count=count))
+        corpus = build(replace(self.scale.recipe("train"), count=count))
+        return put_together(corpus, CONDITIONS[CONDITION], seed=0)
 
     @cached_property
     def prompts(self) -> list[np.ndarray]:
-        return prompts(build(replace(self.scale.recipe("test"), count=self.rows)), CONDITION)
+        mazes = build(replace(self.scale.recipe("test"), count=self.rows))
+        return prompts(mazes, CONDITIONS[CONDITION])
 
     def batches(self) -> Iterator[np.ndarray]:
-        """Examples of each step, int64 [batch size]; the corpus over and over."""
+        """Examples of each step, int64 [batch size]; all of them over and over."""
         while True:
-            yield from np.arange(len(self.corpus)).reshape(BATCHES, -1)
+            yield from np.arange(len(self.examples)).reshape(BATCHES, -1)
 
     def seconds(self, work: Callable[[], object]) -> float:
         self.wait()
@@ -123,11 +127,12 @@ def training(job: Job, attention: Callable = nullcontext) -> Values:
     """
     batches = job.batches()
     with attention(), TemporaryDirectory() as folder:
-        trainer = Trainer(job.corpus, CONDITION, job.scale.transformer(), job.scale.training,
-                          seed=0, folder=folder, device=str(job.device))
+        source = Batches(job.examples, job.scale.training.batch_size, 1, seed=0)
+        trainer = Trainer(source, job.scale.transformer(), job.scale.training, seed=0,
+                          follows_from={}, folder=folder, device=str(job.device))
         for _ in range(WARM_UP):
-            trainer._train_step(make_batch(job.corpus, CONDITION, next(batches)))
-        chosen = [make_batch(job.corpus, CONDITION, next(batches)) for _ in range(STEPS)]
+            trainer._train_step(make_batch(job.examples, next(batches)))
+        chosen = [make_batch(job.examples, next(batches)) for _ in range(STEPS)]
         reset_peak(job.device)
         seconds = job.seconds(lambda: [trainer._train_step(batch) for batch in chosen])
     done = sum(flops(trainer.model.config, batch.lengths, len(batch.learn)) for batch in chosen)
@@ -144,7 +149,7 @@ def training_by_peer(job: Job) -> Values:
     def step(indices: np.ndarray, at_a_time: int) -> None:
         for part in np.split(indices, range(at_a_time, size, at_a_time)):
             given = {name: tensor.to(job.device) for name, tensor in
-                     qwen2.padded(job.corpus, CONDITION, part).items()}
+                     qwen2.padded(job.examples, part).items()}
             with autocast(job.device):
                 loss = theirs(**given).loss
             (loss * len(part) / size).backward()
@@ -167,7 +172,7 @@ def training_by_peer(job: Job) -> Values:
     chosen = [next(batches) for _ in range(STEPS)]
     reset_peak(job.device)
     seconds = job.seconds(lambda: [step(indices, at_a_time) for indices in chosen])
-    tokens = sum(int(make_batch(job.corpus, CONDITION, part).lengths.sum()) for part in chosen)
+    tokens = sum(int(make_batch(job.examples, part).lengths.sum()) for part in chosen)
     return [("", tokens / seconds, "tokens/s"), (" examples at a time", at_a_time, ""),
             *memory(job.device)]
 
@@ -327,18 +332,14 @@ def reset_memory(device: torch.device) -> None:
 def sizes(device: torch.device, tiny: bool) -> tuple[Job, Job]:
     """The paper's training and the laptop's; in miniature, a smaller one for both."""
     if tiny:
-        smoke = load_scale("smoke")
-        smoke = smoke.model_copy(update={
-            "model": smoke.model.model_copy(update={"width": 32, "mlp_width": 48}),
-            "training": smoke.training.model_copy(update={"batch_size": 4, "compiled": False,
-                                                          "micro_batch_tokens": 300})})
-        return tuple(Job(name, smoke, device, rows=3, new_tokens=9) for name in ("paper", "laptop"))
-    paper = load_scale("paper")
+        return tuple(Job(name, scale(tiny), device, rows=3, new_tokens=9)
+                     for name in ("paper", "laptop"))
+    paper = scale(tiny, "paper")
     micro = paper.training.micro_batch_tokens or MICRO_BATCH
     paper = paper.model_copy(update={
         "training": paper.training.model_copy(update={"micro_batch_tokens": micro})})
     return (Job("paper", paper, device, rows=64, new_tokens=512),
-            Job("laptop", load_scale("laptop"), device, rows=256, new_tokens=400))
+            Job("laptop", scale(tiny), device, rows=256, new_tokens=400))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -367,7 +368,8 @@ def main(arguments: list[str] | None = None) -> int:
     if given.parts:
         jobs = {name: work for name, work in jobs.items()
                 if name.startswith(tuple(given.parts))}
-    rows = measured(jobs, given.minutes, device)
+    machine = f"{gpu}; {here()}"
+    rows = [row | {"machine": machine} for row in measured(jobs, given.minutes, device)]
     slug = re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
     output = given.output or PROJECT / "results" / "bench" / f"{slug}.json"
     output.parent.mkdir(parents=True, exist_ok=True)

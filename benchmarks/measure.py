@@ -3,6 +3,7 @@
 A row is a dictionary: ``name``, ``value``, ``unit``; ``peer``, ``peer_value`` and ``ratio``
 (value / peer_value, both of this run) where there is something to compare with; ``target``
 and ``met`` where there is one, and ``target_of``, whether it is of the ``value`` or the ``ratio``.
+In a file each also names the ``machine``.
 """
 
 import json
@@ -16,8 +17,18 @@ from tqdm import tqdm
 
 from helpers.engine.files import atomic
 from helpers.study.runs import machine
+from helpers.study.scale import Scale, load_scale
 
 OUTPUT = Path(__file__).resolve().parent.parent / "runs" / "bench.json"
+
+
+def scale(tiny: bool, name: str = "laptop") -> Scale:
+    """The scale to measure at; or one so small that it only shows that everything runs."""
+    if not tiny:
+        return load_scale(name)
+    small = {"width": 32, "mlp_width": 48, "batch_size": 4, "micro_batch_tokens": 300,
+             "warmup_steps": 0, "train_examples": 40}
+    return load_scale("smoke").varied(small.items())
 
 
 def row(name: str, value: float, unit: str, *, peer: str | None = None,
@@ -74,9 +85,9 @@ def here() -> str:
 
 
 def write(rows: list[dict], path: Path = OUTPUT) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path, "w") as file:
-        json.dump(rows, file, indent=1)
+        json.dump([row | {"machine": here()} for row in rows], file, indent=1)
         file.write("\n")
 
 

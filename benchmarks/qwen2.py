@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.corpus import CONDITIONS, PLAN, PROMPT, Corpus
+from helpers.conditions import Examples
 from helpers.engine.compiling import compile_once
 from helpers.language import END
 from helpers.model import Transformer
@@ -33,20 +33,20 @@ def qwen2(ours: Transformer) -> torch.nn.Module:
     return theirs
 
 
-def padded(corpus: Corpus, condition: str, indices: np.ndarray) -> dict[str, Tensor]:
+def padded(examples: Examples, indices: np.ndarray) -> dict[str, Tensor]:
     """Examples as the collator of transformers' Trainer gives them to a model.
 
     Returns:
         ``input_ids``, ``attention_mask`` and ``labels``, int64 [B, T], T the longest
         example's length. Labels are the tokens behind the word that opens the response.
     """
-    examples = [np.concatenate([corpus.segment(i, PROMPT), CONDITIONS[condition](corpus, i),
-                                corpus.segment(i, PLAN)]) for i in indices]
-    shape = len(examples), max(map(len, examples))
+    parts = examples.prompts, examples.traces, examples.plans
+    whole = [np.concatenate([part.piece(i) for part in parts]) for i in indices]
+    shape = len(whole), max(map(len, whole))
     ids, mask = np.full(shape, END), np.zeros(shape, np.int64)
     labels = np.full(shape, IGNORED)
-    for place, (index, example) in enumerate(zip(indices, examples, strict=True)):
-        first = len(corpus.segment(index, PROMPT)) + 1
+    for place, (index, example) in enumerate(zip(indices, whole, strict=True)):
+        first = len(examples.prompts.piece(index)) + 1
         ids[place, :len(example)], mask[place, :len(example)] = example, 1
         labels[place, first:len(example)] = example[first:]
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask),
@@ -61,16 +61,16 @@ class Peer:
         compiled: by torch.compile, which the Trainer does on request only.
     """
 
-    def __init__(self, ours: Transformer, corpus: Corpus, condition: str, *, clip_norm: float,
+    def __init__(self, ours: Transformer, examples: Examples, *, clip_norm: float,
                  compiled: bool = False):
         self.model = qwen2(ours).train()
-        self.corpus, self.condition, self.clip_norm = corpus, condition, clip_norm
+        self.examples, self.clip_norm = examples, clip_norm
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
         self._call = compile_once(self.model) if compiled else self.model
 
     def step(self, indices: np.ndarray) -> None:
         with autocast(torch.device("cpu")):
-            loss = self._call(**padded(self.corpus, self.condition, indices)).loss
+            loss = self._call(**padded(self.examples, indices)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()

@@ -8,7 +8,7 @@ transformers' Trainer (see `qwen2.Peer`), on shuffled batches and on such of sim
 (its ``group_by_length``), eager as is its default, and once through torch.compile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -18,10 +18,13 @@ import torch
 
 from benchmarks import qwen2
 from benchmarks.measure import in_turn, processor_seconds, row
-from helpers.corpus import Corpus, build, make_batch
+from benchmarks.measure import scale as scale_of
+from helpers.batches import Batches, make_batch
+from helpers.conditions import CONDITIONS, Examples, put_together
+from helpers.corpus import build
 from helpers.engine.compiling import can_compile
 from helpers.model import ModelConfig
-from helpers.study.scale import Scale, load_scale
+from helpers.study.scale import Scale
 from helpers.training import Trainer, autocast
 
 CONDITION = "correct"
@@ -30,27 +33,28 @@ TARGET = 2.0  # times the peer
 SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 512, 4096), (8192, 512, 512))
 
 
-class Batches(NamedTuple):
-    """Lists of batches, each int64 [batch_size] of examples of the corpus."""
+class Chosen(NamedTuple):
+    """Lists of batches, each int64 [batch_size] of examples."""
 
     shuffled: list[np.ndarray]
     grouped: list[np.ndarray]  # the same examples, sorted by length
     warm_up: list[np.ndarray]
 
 
-def corpus_for(scale: Scale) -> Corpus:
-    """As many examples as are measured and warmed up with."""
-    batches = ROUNDS * STEPS + WARM_UP
-    return build(replace(scale.recipe("train"), count=batches * scale.training.batch_size))
+def examples_for(scale: Scale, batches: int) -> Examples:
+    """As many examples as so many batches, and those to warm up with, take."""
+    count = (batches + WARM_UP) * scale.training.batch_size
+    corpus = build(replace(scale.recipe("train"), count=count))
+    return put_together(corpus, CONDITIONS[CONDITION], scale.seeds[0])
 
 
-def batches_of(corpus: Corpus, batch_size: int) -> Batches:
+def batches_of(examples: Examples, batch_size: int) -> Chosen:
     """The batches to measure, shuffled and grouped by length, and others to warm up with."""
-    rows = np.arange(len(corpus)).reshape(-1, batch_size)
+    rows = np.arange(len(examples)).reshape(-1, batch_size)
     warm_up, shuffled = rows[:WARM_UP], rows[WARM_UP:]
-    examples = shuffled.ravel()
-    order = grouped(corpus.lengths().sum(1)[examples], batch_size, ROUNDS * STEPS)
-    return Batches(list(shuffled), list(examples[order].reshape(-1, batch_size)), list(warm_up))
+    indices = shuffled.ravel()
+    order = grouped(examples.lengths()[indices], batch_size, len(shuffled))
+    return Chosen(list(shuffled), list(indices[order].reshape(-1, batch_size)), list(warm_up))
 
 
 def grouped(lengths: np.ndarray, batch_size: int, batches: int = 50) -> np.ndarray:
@@ -90,54 +94,56 @@ def flops(config: ModelConfig, lengths: np.ndarray, learnt: int) -> float:
                  + 12 * config.width * config.layers * pairs)
 
 
-def peak_flops() -> float:
+def peak_flops(shapes: Iterable[tuple[int, int, int]] = SHAPES) -> float:
     """FLOP/s of the best of a few large matrix products in the precision of training."""
     with autocast(torch.device("cpu")):
         dtype = (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
     rates = []
-    for m, k, n in SHAPES:
+    for m, k, n in shapes:
         a, b = torch.ones(m, k, dtype=dtype), torch.ones(k, n, dtype=dtype)
         times = [processor_seconds(torch.mm, a, b) for _ in range(3)]
         rates.append(2 * m * k * n / min(times))
     return max(rates)
 
 
-def ours(scale: Scale, corpus: Corpus, folder: str) -> Trainer:
+def ours(scale: Scale, examples: Examples, folder: str) -> Trainer:
     """A training of the first seed, as `make study` runs it."""
-    return Trainer(corpus, CONDITION, scale.transformer(), scale.training, seed=scale.seeds[0],
+    seed, settings = scale.seeds[0], scale.training
+    batches = Batches(examples, settings.batch_size, settings.epochs, seed)
+    return Trainer(batches, scale.transformer(), settings, seed=seed, follows_from={},
                    folder=folder)
 
 
 def stepping(trainer: Trainer) -> Callable[[np.ndarray], object]:
     """One step of ours on the examples given."""
-    return lambda indices: trainer._train_step(
-        make_batch(trainer.corpus, trainer.condition, indices))
+    return lambda indices: trainer._train_step(make_batch(trainer.batches.examples, indices))
 
 
 def peer(scale: Scale, trainer: Trainer, compiled: bool = False) -> qwen2.Peer:
     """A training of transformers' Qwen2 with the weights of ours."""
-    return qwen2.Peer(trainer.model, trainer.corpus, CONDITION,
+    return qwen2.Peer(trainer.model, trainer.batches.examples,
                       clip_norm=scale.training.clip_norm, compiled=compiled)
 
 
-def rows() -> list[dict]:
+def rows(tiny: bool = False) -> list[dict]:
     """`train_step` against each peer, and its share of the processor's peak."""
-    scale = load_scale("laptop")
-    corpus = corpus_for(scale)
-    batches = batches_of(corpus, scale.training.batch_size)
-    tokens = corpus.lengths().sum(1) - 1
+    rounds, steps_a_round = (2, 2) if tiny else (ROUNDS, STEPS)
+    scale = scale_of(tiny)
+    examples = examples_for(scale, rounds * steps_a_round)
+    batches = batches_of(examples, scale.training.batch_size)
+    tokens = examples.lengths() - 1
 
     def rate(step: Callable[[np.ndarray], object], chosen: list[np.ndarray],
              ) -> Callable[[int], float]:
-        """Tokens a second over every ROUNDS-th batch, so that each round has all lengths."""
+        """Tokens a second over every so many batches, so that each round has all lengths."""
         def job(number: int) -> float:
-            part = chosen[number::ROUNDS]
+            part = chosen[number::rounds]
             seconds = processor_seconds(lambda: [step(indices) for indices in part])
             return tokens[np.concatenate(part)].sum() / seconds
         return job
 
     with TemporaryDirectory() as folder:
-        trainer = ours(scale, corpus, folder)
+        trainer = ours(scale, examples, folder)
         steps = {"train_step": (stepping(trainer), batches.shuffled)}
         if qwen2.available():
             steps |= {qwen2.NAME: (peer(scale, trainer).step, batches.shuffled),
@@ -149,7 +155,8 @@ def rows() -> list[dict]:
             for indices in [*batches.warm_up, chosen[0], chosen[-1]]:
                 step(indices)
         jobs = {name: rate(*job) for name, job in steps.items()}
-        found = in_turn(jobs | {"peak": lambda _: peak_flops()}, ROUNDS, "training")
+        shapes = SHAPES[:1] if tiny else SHAPES
+        found = in_turn(jobs | {"peak": lambda _: peak_flops(shapes)}, rounds, "training")
     value = found["train_step"]
     names = {"train_step": qwen2.NAME, "train_step_grouped": f"{qwen2.NAME}, grouped",
              "train_step_compiled": f"{qwen2.NAME}, grouped, compiled"}
@@ -157,7 +164,7 @@ def rows() -> list[dict]:
     result = [row(name, value, "tokens/s", peer=other if other in found else None,
                   peer_value=found.get(other), target=targets.get(name), target_of="ratio")
               for name, other in names.items() if other in found or name == "train_step"]
-    whole = make_batch(corpus, CONDITION, np.concatenate(batches.shuffled))
+    whole = make_batch(examples, np.concatenate(batches.shuffled))
     work = flops(scale.transformer(), whole.lengths, len(whole.targets))
     result.append(row("train_flops_share", value * work / whole.lengths.sum() / 1e9, "GFLOP/s",
                       peer="largest matrix product", peer_value=found["peak"] / 1e9))

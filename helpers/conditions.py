@@ -119,8 +119,8 @@ def put_together(corpus: Corpus, condition: Condition, seed: int, **parameters) 
     """
     traces = condition.traces(corpus, seed, **parameters)
     lengths = traces.lengths()
-    if lengths.shape != (len(corpus),) or lengths.min() < 0 or (
-            condition.has_trace != bool(lengths.all())):
+    fits = (lengths > 0) if condition.has_trace else (lengths == 0)
+    if lengths.shape != (len(corpus),) or not fits.all():
         takes = "a trace for each example" if condition.has_trace else "no traces"
         raise CorpusError(f"{condition.label}: got {np.count_nonzero(lengths)} traces for "
                           f"{len(corpus)} examples, takes {takes}")

@@ -124,7 +124,8 @@ class Trainer:
         title: of its progress bar.
         device: ``cpu`` or ``cuda``.
         compiled: overrides the setting of that name.
-        objective: makes the gradients of a batch; `Likelihood` if not given.
+        objective: makes the gradients of a batch and gives numbers to log, ``loss`` among
+            them; `Likelihood` if not given.
     """
 
     def __init__(self, batches: Sequence[Batch], model: ModelConfig, training: TrainingConfig, *,
@@ -157,7 +158,7 @@ class Trainer:
 
         Raises:
             CheckpointError: the checkpoint there belongs to another training.
-            TrainingError: loss or gradient is no longer a finite number.
+            TrainingError: loss, gradient or a weight is no longer a finite number.
         """
         if self.step == 0:
             self.metrics.touch()
@@ -173,7 +174,9 @@ class Trainer:
                 row = self._train_step(self.batches[self.step])
                 self.seconds = time.perf_counter() - began
                 if row:
-                    progress.set_postfix_str(f"plan loss {row['plan_loss']:.3f}", refresh=False)
+                    shown = "plan_loss" if "plan_loss" in row else "loss"
+                    text = f"{shown.replace('_', ' ')} {row[shown]:.3f}"
+                    progress.set_postfix_str(text, refresh=False)
                     self._log(row)
                 progress.update()
                 if self.step in marks:
@@ -192,7 +195,10 @@ class Trainer:
         numbers = self.objective(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         if not torch.isfinite(norm):  # as it is not either if the loss or a weight is not
-            raise TrainingError(self._broken(numbers()["loss"], float(norm)))
+            loss = numbers()["loss"]
+            what = f"loss became {loss}" if not math.isfinite(loss) else (
+                f"gradient norm became {float(norm)}")
+            raise TrainingError(self._broken(what, self.step + 1))
         for optimizer, _ in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -205,12 +211,11 @@ class Trainer:
         self._finite = self.step, row["loss"]
         return row
 
-    def _broken(self, loss: float, norm: float) -> str:
+    def _broken(self, what: str, step: int) -> str:
         """Says which training went wrong, where, and what was last right."""
-        what = f"loss became {loss}" if not math.isfinite(loss) else f"gradient norm became {norm}"
         before = "; no loss was logged before" if self._finite is None else (
             f"; the last loss logged was {self._finite[1]:.4f} at step {self._finite[0]}")
-        return f"{self.title}: {what} at step {self.step + 1}{before}; takes lower learning rates"
+        return f"{self.title}: {what} at step {step}{before}; takes lower learning rates"
 
     def snapshot_steps(self) -> set[int]:
         """The steps after which weights are kept; the last step is the model itself."""
@@ -253,7 +258,12 @@ class Trainer:
         write_checkpoint(self.checkpoint, self._about(), tensors)
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        return {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        """The weights to write: an update may have broken them that no loss has seen yet."""
+        weights = self.model.state_dict()
+        for name, value in weights.items():
+            if not torch.isfinite(value).all():
+                raise TrainingError(self._broken(f"weights of {name} became infinite", self.step))
+        return {f"model.{name}": value for name, value in weights.items()}
 
     def resume(self) -> None:
         """Goes back to the state of the checkpoint.
@@ -277,9 +287,12 @@ class Trainer:
             setattr(self, name, about["counters"][name])
         # whole lines only: a crash or a full disk may have torn the last one
         lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = [line for line in lines if json.loads(line)["step"] <= self.step]
         with atomic(self.metrics, "w") as file:
-            file.writelines(line + "\n" for line in lines
-                            if json.loads(line)["step"] <= self.step)
+            file.writelines(line + "\n" for line in lines)
+        if lines:
+            last = json.loads(lines[-1])
+            self._finite = last["step"], last["loss"]
 
 
 # ── the pieces of a step ────────────────────────────────────────────────────────────────

@@ -1,16 +1,12 @@
 """Hypothesis strategies shared by the tests."""
 
 import numpy as np
-from hypothesis import assume, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from helpers.astar import solve
 from helpers.generators import GENERATORS
-from helpers.maze import Maze, MazeError, generate
-
-# the first example of a test may have to wait for a kernel to be compiled
-settings.register_profile("compiled", deadline=None)
-settings.load_profile("compiled")
+from helpers.maze import SPLITS, Maze, MazeError, generate
 
 
 @st.composite
@@ -32,7 +28,8 @@ def generated(draw, largest: int = 9) -> Maze:
     sides = st.integers(3, largest)
     try:
         return generate(draw(st.sampled_from(list(GENERATORS))), draw(sides), draw(sides), 1,
-                        split="train", seed=draw(st.integers(0, 2**40)), sampling="indexed").maze(0)
+                        split=draw(st.sampled_from(SPLITS)), seed=draw(st.integers(0, 2**40)),
+                        sampling="indexed").maze(0)
     except MazeError:
         assume(False)
 

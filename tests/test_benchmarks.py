@@ -1,6 +1,7 @@
-"""The benchmarks' own arithmetic; nothing is timed here."""
+"""The benchmarks' own arithmetic, and all of them in miniature: no time here has a meaning."""
 
 import json
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import measure, qwen2
+from benchmarks import __main__ as everything
+from benchmarks import measure, processes, qwen2
 from benchmarks.training import flops, grouped
-from helpers.corpus import CONDITIONS, Recipe, build, make_batch
+from helpers.batches import make_batch
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
 from helpers.training import to_tensors
 
@@ -50,8 +54,9 @@ def test_grouped_batches(lengths, batch_size, batches):
 def test_the_peer_learns_the_same_tokens(condition):
     """The loss of padded examples is that of our packed batch."""
     indices = np.array([3, 7, 1, 11])
-    batch = make_batch(CORPUS, condition, indices)
-    given = qwen2.padded(CORPUS, condition, indices)
+    examples = put_together(CORPUS, CONDITIONS[condition], 1)
+    batch = make_batch(examples, indices)
+    given = qwen2.padded(examples, indices)
     assert given["attention_mask"].sum() == batch.lengths.sum() + 4  # the last tokens as well
     assert given["labels"][given["labels"] != qwen2.IGNORED].tolist() == batch.targets.tolist()
     ours = Transformer(CONFIG, 5)
@@ -62,7 +67,7 @@ def test_the_peer_learns_the_same_tokens(condition):
 def test_the_peer_trains_from_our_weights():
     ours = Transformer(CONFIG, 5)
     before = ours.embedding.weight.clone()
-    peer = qwen2.Peer(ours, CORPUS, "correct", clip_norm=1.0)
+    peer = qwen2.Peer(ours, put_together(CORPUS, CONDITIONS["correct"], 1), clip_norm=1.0)
     peer.step(np.array([0, 1, 2]))
     theirs = peer.model.get_input_embeddings().weight
     assert torch.equal(ours.embedding.weight, before)
@@ -91,9 +96,63 @@ def test_rows_as_a_file_and_as_a_table(tmp_path):
     assert [row["ratio"] for row in rows] == [None, None, 1.5, None]
     measure.write(rows, tmp_path / "runs" / "bench.json")
     read = json.loads((tmp_path / "runs" / "bench.json").read_text())
-    assert read == rows
+    assert read == [row | {"machine": measure.here()} for row in rows]
     assert all({"name", "value", "unit", "peer", "peer_value", "ratio"} <= set(row) for row in read)
     lines = measure.table(rows).splitlines()
     assert len(lines) == 1 + len(rows)
     assert lines[2].split() == ["rate", "30,000", "mazes/s", "25,000", "yes"]
     assert lines[3].split() == ["step", "300", "tokens/s", "theirs", "200", "1.5", "2×", "NO"]
+
+
+class Here:
+    """In the place of a process of its own: the same work in this one."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, work, *arguments) -> Future:
+        done = Future()
+        done.set_result(work(*arguments))
+        return done
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_every_part_in_miniature(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "process", lambda threads=1: Here())
+    monkeypatch.setattr(processes, "cores", lambda: 2)
+    path = tmp_path / "bench" / "here.json"
+    everything.main(["--tiny", "--output", str(path)])
+    rows = {row["name"]: row for row in json.loads(path.read_text())}
+    assert all(row["value"] > 0 for row in rows.values())
+    assert {"generate_wilson", "text_dfs", "validate", "corpus_wilson", "train_step",
+            "train_flops_share", "decode", "decode_time", "train_two_single",
+            "corpus_two_processes"} <= set(rows)
+    for name in ("train_step", "decode"):
+        assert rows[name]["peer"].startswith(qwen2.NAME)
+        assert rows[name]["ratio"] > 0
+    assert {row["machine"] for row in rows.values()} == {measure.here()}
+    assert "cores" in measure.here()
+    assert f"Written to {path}" in capsys.readouterr().out
+
+
+def test_some_parts(tmp_path, monkeypatch):
+    called = []
+    for name in everything.PARTS:
+        monkeypatch.setitem(everything.PARTS, name, lambda tiny, name=name: called.append(
+            (name, tiny)) or [measure.row(name, 1.0, "s")])
+    path = tmp_path / "some.json"
+    everything.main(["data", "decoding", "--output", str(path)])
+    assert called == [("data", False), ("decoding", False)]
+    assert [row["name"] for row in json.loads(path.read_text())] == ["data", "decoding"]
+    with pytest.raises(SystemExit):
+        everything.main(["dta"])
+
+
+def test_miniature_and_real_scales():
+    assert measure.scale(False).name == "laptop"
+    assert measure.scale(False, "paper").name == "paper"
+    assert measure.scale(True).model.width == 32
+    assert not measure.scale(True).training.compiled

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.evaluation import coupling, interval
 from helpers.show import charts
@@ -14,7 +15,6 @@ from helpers.show.figures import look_of_condition, look_of_generator
 from helpers.show.widgets import png
 from helpers.training import TrainingConfig
 
-CONDITIONS = ["solution_only", "correct", "swapped"]
 DISTRIBUTIONS = ["wilson", "drunkards_walk", "searchformer"]
 COLUMNS = ["condition", "seed", "distribution", "n", "plan_valid", "plan_valid_low",
            "plan_valid_high", "plan_optimal", "trace_valid", "trace_strict", "trace_exact",
@@ -75,7 +75,7 @@ def test_headline(seeds):
     figure = charts.draw_headline(table)
     plans, traces = shown(figure)
     names = [f"seed {seed}" for seed in seeds] if len(seeds) > 1 else []
-    assert words(figure.legends[0]) == CONDITIONS + names  # each once
+    assert words(figure.legends[0]) == [*CONDITIONS, *names]  # each once
     assert "n = 40" in figure.legends[0].get_title().get_text()
     for ax, conditions in ((plans, 3), (traces, 2)):
         drawn = points(ax)
@@ -204,9 +204,11 @@ def test_rate():
     assert ax.get_ylabel()
 
 
-def test_donor_check():
+def test_starts():
     corpus = build(Recipe("wilson", 5, 5, "train", 1, "indexed", 60))
-    (ax,) = shown(charts.draw_donor_check(corpus))
+    traces = {name: put_together(corpus, CONDITIONS[name], 1).traces
+              for name in ("correct", "swapped")}
+    (ax,) = shown(charts.draw_starts(corpus, traces))
     assert ticks(ax.yaxis) == ["correct", "swapped", "chance"]
     own, lent, chance = (bar.get_width() for bar in ax.patches)
     assert own == 1

@@ -1,28 +1,34 @@
 """Rates, intervals and tests against values computed by hand or by the formula."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest
+from statsmodels.stats.contingency_tables import mcnemar
 from strategies import right_response
 
-from helpers import evaluation
 from helpers.astar import solve
-from helpers.corpus import CONDITIONS, Recipe, build, prompts
+from helpers.conditions import CONDITIONS, prompts
+from helpers.corpus import Recipe, build
 from helpers.evaluation import (
     CELL,
     HEADLINE,
     comparisons,
     coupling,
+    curve_point,
     errors,
+    grid_interval,
     headline,
+    independent,
     interval,
     judge,
-    learning_curves,
     percent_table,
-    plan_validity,
+    sign_flip_test,
     texts,
 )
 from helpers.validator import judge_text
@@ -31,12 +37,16 @@ CORPUS = build(Recipe("drunkards_walk", 5, 6, "test", 7, "indexed", 12))
 
 
 def cell(plan, trace=None, *, condition="correct", seed=1, distribution="wilson", optimal=None,
-         plan_error=None) -> pd.DataFrame:
-    """Rows of one cell, in the form that `judge` gives them; no trace without ``trace``."""
+         plan_error=None, grid=None) -> pd.DataFrame:
+    """Rows of one cell, in the form that `judge` gives them; no trace without ``trace``.
+
+    Each problem stands on a grid of its own unless ``grid`` says which.
+    """
     n = len(plan)
     traces = pd.array([pd.NA] * n if trace is None else trace, dtype="boolean")
     return pd.DataFrame({
         "condition": condition, "seed": seed, "distribution": distribution, "maze": range(n),
+        "grid": range(n) if grid is None else grid,
         "plan_valid": np.array(plan, bool),
         "plan_optimal": np.array(plan if optimal is None else optimal, bool),
         "plan_error": plan_error or [None if valid else "wall" for valid in plan],
@@ -79,7 +89,8 @@ def test_headline():
     table = headline(rows)
     assert ",".join(table.columns) == (
         "condition,seed,distribution,n,plan_valid,plan_valid_low,plan_valid_high,plan_optimal,"
-        "trace_valid,trace_strict,trace_exact,trace_valid_given_plan_valid")
+        "trace_valid,trace_strict,trace_exact,trace_valid_given_plan_valid,trace_valid_low,"
+        "trace_valid_high,grids")
     assert table[[*CELL, "n"]].to_numpy().tolist() == [
         ["correct", 1, "wilson", 4], ["correct", 1, "dfs", 2], ["solution_only", 2, "wilson", 5]]
     assert table["plan_valid"].tolist() == [0.75, 0, 0.2]
@@ -89,6 +100,11 @@ def test_headline():
     for name in ("trace_valid", "trace_strict", "trace_exact"):
         assert table[name].tolist()[:2] == [0.5, 1]
         assert table[name].isna().tolist() == [False, False, True]  # empty without a trace
+    for row, (k, n) in zip(table.itertuples(), [(2, 4), (2, 2)], strict=False):
+        assert (row.trace_valid_low, row.trace_valid_high) == pytest.approx(wilson_score(k, n))
+    assert table[["trace_valid_low", "trace_valid_high"]].isna().all(axis=1).tolist() == [
+        False, False, True]
+    assert table["grids"].tolist() == [4, 2, 5]
     given = table["trace_valid_given_plan_valid"]
     assert given[0] == pytest.approx(1 / 3)
     assert given.isna().tolist() == [False, True, True]  # empty without a valid plan, too
@@ -100,8 +116,19 @@ def test_headline_as_csv(tmp_path):
     lines = (tmp_path / "headline.csv").read_text().splitlines()
     assert lines[0] == ",".join(HEADLINE)
     assert lines[1].startswith("correct,1,wilson,2,0.5,0.09")
-    assert lines[1].endswith(",0.5,1.0,1.0,1.0,1.0")
-    assert lines[2].endswith(",0.5,,,,")
+    assert lines[1].split(",")[7:12] == ["0.5", "1.0", "1.0", "1.0", "1.0"]
+    assert lines[1].endswith(",2")
+    assert lines[2].endswith(",0.5,,,,,,,2")
+
+
+def test_headline_counts_grids():
+    rows = cell([1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], grid=[0, 0, 0, 1, 1, 1])
+    (row,) = headline(rows).to_dict("records")
+    assert row["grids"] == 2
+    for name in ("plan_valid", "trace_valid"):
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(
+            grid_interval(rows[name].astype(bool), rows["grid"]))
+    assert row["plan_valid_high"] - row["plan_valid_low"] > np.diff(wilson_score(3, 6)) + 0.1
 
 
 def test_percent_table():
@@ -114,6 +141,80 @@ def test_percent_table():
     low, high = (100 * bound for bound in wilson_score(3, 4))
     assert table.loc[("correct", 1), "wilson"] == f"75.0 [{low:.1f}, {high:.1f}]"
     assert table.loc[("solution_only", 1), "dfs"] == "100.0 [51.0, 100.0]"
+
+
+# ── several problems on one grid ────────────────────────────────────────────────────────
+
+
+def problems(*numbers: tuple[int, int]) -> tuple[pd.Series, pd.Series]:
+    """Verdicts and grids, from how many of how many problems of each grid are valid."""
+    valid = [i < k for k, n in numbers for i in range(n)]
+    return pd.Series(valid), pd.Series([g for g, (_, n) in enumerate(numbers) for _ in range(n)])
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.randoms())
+def test_one_problem_a_grid_is_the_usual_interval(valid, random):
+    grid = random.sample(range(1000), len(valid))
+    assert grid_interval(pd.Series(valid), pd.Series(grid)) == pytest.approx(
+        wilson_score(sum(valid), len(valid)), abs=1e-12)
+
+
+def test_problems_that_agree_are_worth_less():
+    n = 40
+    apart, alike = problems(*[(2, 4)] * 10), problems(*[(4, 4), (0, 4)] * 5)
+    assert apart[0].mean() == alike[0].mean() == 0.5
+    usual = wilson_score(20, n)
+    assert grid_interval(*apart) == pytest.approx(usual)  # never worth more than n
+    low, high = grid_interval(*alike)
+    assert low < usual[0] - 0.1
+    assert high > usual[1] + 0.1
+    # the variance of the rate is p (1 - p) / 9, estimated from ten grids
+    assert independent(*alike) == pytest.approx(9)
+    assert (low, high) == pytest.approx(wilson_score(4.5, 9))
+    some = problems(*[(3, 4), (1, 4)] * 5)
+    assert low < grid_interval(*some)[0] <= usual[0]
+    assert independent(*some) == pytest.approx(9 * 4)
+
+
+@pytest.mark.parametrize("rate", [0, 1])
+def test_where_no_verdict_differs_each_grid_counts_once(rate):
+    valid, grid = problems(*[(rate * n, n) for n in (1, 5, 9, 3, 7, 2)])
+    assert grid_interval(valid, grid) == pytest.approx(wilson_score(6 * rate, 6), abs=1e-12)
+    assert grid_interval(*problems((3, 5))) == pytest.approx(wilson_score(0.6, 1))  # one grid
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=20))
+def test_an_interval_is_around_its_rate(numbers):
+    valid, grid = problems(*[(min(k, n), n) for k, n in numbers])
+    low, high = grid_interval(valid, grid)
+    assert 0 <= low <= valid.mean() + 1e-12
+    assert valid.mean() - 1e-12 <= high <= 1
+    assert 0 < independent(valid, grid) <= len(valid)
+    order = np.random.default_rng(1).permutation(len(valid))
+    shuffled = valid.iloc[order], grid.iloc[order]  # indices and order tell nothing
+    assert grid_interval(*shuffled) == pytest.approx((low, high))
+
+
+def test_an_interval_of_no_problems():
+    assert all(map(math.isnan, grid_interval(pd.Series([], dtype=bool), pd.Series([], dtype=int))))
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 2.0, 20.0])
+def test_intervals_cover_the_rate(alike):
+    """Of 300 data sets of 40 grids with 1 to 10 problems; the more alike, the fewer by chance."""
+    rng, rate = np.random.default_rng(6), 0.3
+    covered = usual = 0
+    for _ in range(300):
+        grid = np.repeat(np.arange(40), rng.integers(1, 11, 40))
+        chances = np.full(40, rate) if not alike else (  # beta-distributed around the rate
+            rng.beta(rate / alike, (1 - rate) / alike, 40))
+        valid = rng.random(len(grid)) < chances[grid]
+        low, high = grid_interval(pd.Series(valid), pd.Series(grid))
+        covered += low <= rate <= high
+        low, high = wilson_score(valid.sum(), len(valid))
+        usual += low <= rate <= high
+    assert covered > 0.9 * 300
+    assert usual < 0.85 * 300 or alike < 0.5  # what the simulation is able to notice
 
 
 # ── two conditions on the same mazes ────────────────────────────────────────────────────
@@ -151,6 +252,50 @@ def test_comparisons_of_what_both_have_answered():
     rows = pd.concat([cell([1, 0, 1, 0]), cell([0, 0], condition="swapped")])
     (found,) = comparisons(rows).to_dict("records")
     assert (found["n"], found["only_a"], found["neither"]) == (2, 1, 1)
+
+
+@given(st.lists(st.integers(-3, 3), max_size=9))
+def test_sign_flips_by_trying_all(leads):
+    sums = [abs(sum(lead * sign for lead, sign in zip(leads, signs, strict=True)))
+            for signs in product((-1, 1), repeat=len(leads))]
+    expected = sum(total >= abs(sum(leads)) for total in sums) / len(sums)
+    assert sign_flip_test(np.array(leads, int)) == pytest.approx(expected)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_sign_flips_of_single_problems_are_mcnemars_test(only_a, only_b):
+    leads = np.array([-1] * only_a + [1] * only_b + [0] * 5, int)
+    expected = mcnemar([[3, only_a], [only_b, 5]], exact=True).pvalue
+    assert sign_flip_test(leads) == pytest.approx(expected, abs=1e-12)
+
+
+def test_sign_flips_of_many_large_leads():
+    assert sign_flip_test(np.full(1000, 7)) < 1e-200
+    assert sign_flip_test(np.array([500, -500] * 20)) == 1
+    assert sign_flip_test(np.zeros(9, int)) == sign_flip_test(np.zeros(0, int)) == 1
+
+
+def test_a_difference_on_one_grid_proves_nothing():
+    a, b = [0] * 30 + [1] * 30, [1] * 30 + [1] * 30
+    one, many = ([grid] * 30 + list(range(100, 130)) for grid in (0, None))
+    many[:30] = range(30)
+    ps = []
+    for grid in (one, many):
+        rows = pd.concat([cell(a, grid=grid), cell(b, grid=grid, condition="swapped")])
+        (found,) = comparisons(rows).to_dict("records")
+        assert (found["only_a"], found["only_b"], found["n"]) == (0, 30, 60)
+        ps.append(found["p"])
+    assert ps == pytest.approx([1, 2 * 0.5**30])
+
+
+def test_leads_on_one_grid_are_taken_together():
+    """+2 on two grids and −1 on a third: 2 of 8 ways to flip reach as far, and their mirrors."""
+    a = [0, 0, 0, 0, 1]
+    b = [1, 1, 1, 1, 0]
+    grid = [5, 5, 8, 8, 2]
+    rows = pd.concat([cell(a, grid=grid), cell(b, grid=grid, condition="swapped")])
+    (found,) = comparisons(rows).to_dict("records")
+    assert found["p"] == pytest.approx(4 / 8)
 
 
 # ── plan and trace ──────────────────────────────────────────────────────────────────────
@@ -191,24 +336,28 @@ def test_errors():
                      ("correct", "trace", "parse"): 3, ("solution_only", "plan", "none"): 2}
 
 
+def test_coupling_takes_grids_as_wholes():
+    grid = [0, 0, 0, 1, 1, 1]
+    rows = cell([1] * 6, [1, 1, 1, 0, 0, 0], grid=grid)
+    names = ["trace_valid_given_plan_valid_low", "trace_valid_given_plan_valid_high"]
+    assert coupling(rows).loc[0, names].tolist() == pytest.approx(
+        grid_interval(rows["trace_valid"].astype(bool), rows["grid"]))
+
+
 # ── learning curves ─────────────────────────────────────────────────────────────────────
 
 
-def test_learning_curves():
-    def line(step, **found):
-        return {"step": step, "examples": 8 * step, "tokens": 100 * step,
-                "response_tokens": 40 * step, "seconds": 1.5 * step} | found
-
-    metrics = {("correct", 1): [line(1, loss=3.0), line(5, loss=2.0), line(5, validation={
-                   "n": 20, "plan_valid": 0.15, "trace_valid": 0.4})],
-               ("solution_only", 2): [line(5, validation={"n": 20, "plan_valid": 1.0})]}
-    table = learning_curves(metrics)
-    assert table["condition"].tolist() == ["correct", "solution_only"]
-    first = table.iloc[0]
-    assert first[["seed", "step", "examples", "tokens", "response_tokens", "seconds", "n",
-                  "plan_valid", "trace_valid"]].tolist() == [1, 5, 40, 500, 200, 7.5, 20, 0.15, 0.4]
-    assert (first["plan_valid_low"], first["plan_valid_high"]) == pytest.approx(wilson_score(3, 20))
-    assert pd.isna(table["trace_valid"][1])
+def test_a_point_of_a_learning_curve():
+    counters = {"step": 5, "examples": 40, "tokens": 500, "response_tokens": 200, "seconds": 7.5}
+    point = curve_point(cell(ones(3, 20), ones(8, 20)), counters)
+    assert list(point) == [*counters, "n", "plan_valid", "plan_valid_low", "plan_valid_high",
+                           "trace_valid"]
+    assert point.items() >= {**counters, "n": 20, "plan_valid": 0.15, "trace_valid": 0.4}.items()
+    assert (point["plan_valid_low"], point["plan_valid_high"]) == pytest.approx(wilson_score(3, 20))
+    assert pd.isna(curve_point(cell(ones(3, 20)), counters)["trace_valid"])
+    alike = curve_point(cell(ones(10, 20), grid=[0] * 10 + [1] * 10), counters)
+    assert (alike["plan_valid_low"], alike["plan_valid_high"]) == pytest.approx(
+        wilson_score(0.5, 1))
 
 
 # ── responses to rows ───────────────────────────────────────────────────────────────────
@@ -234,8 +383,8 @@ def test_perfect_responses(condition):
     for name in ("trace_valid", "trace_strict", "trace_exact"):
         assert rows[name].dtype == "boolean"
         assert rows[name].isna().all() if condition == "solution_only" else rows[name].all()
-    for i, (prompt, response) in enumerate(zip(prompts(CORPUS, condition), perfect(condition),
-                                               strict=True)):
+    for i, (prompt, response) in enumerate(zip(prompts(CORPUS, CONDITIONS[condition]),
+                                               perfect(condition), strict=True)):
         row, (_, plan) = rows.iloc[i], solve(CORPUS.mazes.maze(i))
         assert row["response_tokens"] == len(response)
         assert row["prompt_tokens"] == len(prompt) - 1  # the opening word is not the prompt's
@@ -259,13 +408,30 @@ def test_texts_are_judged_alike():
     assert rows["trace_error"][7] == "parse"
 
 
-def test_plan_validity(monkeypatch):
-    for condition in CONDITIONS:
-        responses = perfect(condition)
-        responses[0] = responses[0][:3]
-        monkeypatch.setattr(evaluation, "respond", lambda *_, r=responses, **__: r)
-        found = plan_validity(None, CORPUS, condition, max_new_tokens=9)
-        expected = {"n": 12, "plan_valid": 11 / 12}
-        if condition != "solution_only":
-            expected["trace_valid"] = 11 / 12
-        assert found == pytest.approx(expected)
+def test_traces_are_judged_by_condition():
+    """Not by what an answer holds: who learnt no traces is not asked about one."""
+    responses = perfect("solution_only")
+    vocabulary = CORPUS.vocabulary
+    responses[0] = vocabulary.encode("reasoning close 0 0 c0 c0 solution plan 0 0 end")
+    responses[1] = vocabulary.encode("reasoning " + vocabulary.decode(perfect("correct")[1]))
+    rows = judge(CORPUS, "solution_only", responses)
+    assert rows[["trace_valid", "trace_strict", "trace_exact", "trace_error"]].isna().all(axis=None)
+    for name, value in (("condition", "solution_only"), ("seed", 1), ("distribution", "dfs")):
+        rows[name] = value
+    (row,) = headline(rows).to_dict("records")
+    assert row["n"] == 12
+    assert pd.isna([row["trace_valid"], row["trace_valid_low"], row["trace_valid_high"]]).all()
+    assert not len(coupling(rows))
+    silent = perfect("correct")
+    silent[3] = vocabulary.encode("solution end")  # no trace where one was learnt
+    rows = judge(CORPUS, "correct", silent)
+    assert rows["trace_valid"].notna().all()
+    assert not rows["trace_valid"][3]
+
+
+def test_rows_say_on_which_grid_a_maze_stands():
+    corpus = build(Recipe("wilson", 4, 4, "test", 1, "indexed", 30))
+    rows = judge(corpus, "correct", [np.array([13], np.uint16)] * 30)
+    grids = [grid.tobytes() for grid in corpus.mazes.grids]
+    assert 1 < rows["grid"].nunique() == len(set(grids)) < 30
+    assert (pd.Series(grids).groupby(rows["grid"]).nunique() == 1).all()

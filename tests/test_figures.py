@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from helpers.astar import Event, solve
-from helpers.corpus import CONDITIONS, Recipe, build, count_problems
+from helpers.conditions import CONDITIONS, lenders, put_together
+from helpers.corpus import Recipe, build, count_possible
 from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.maze import Maze, generate
@@ -264,7 +265,7 @@ def test_tree_counts_of_two_by_two_rooms():
     counts = tables.tree_counts("wilson", 4, 4, 400, split="train")
     assert len(counts) == 4  # a square of four rooms has four spanning trees
     assert counts.sum() == 400
-    assert count_problems("wilson", 4, 4) == 2 * 4 * 7 * 6
+    assert count_possible("wilson", 4, 4) == (2 * 4, 2 * 4 * 7 * 6)
 
 
 def test_token_lengths():
@@ -294,22 +295,25 @@ def test_created_twice_needs_loops():
 def test_texts_of_examples_and_responses():
     corpus = build(Recipe("wilson", 6, 6, "train", 1, "indexed", 40))
     trace, plan = solve(corpus.mazes.maze(0))
-    own = tables.example_text(corpus, 0, "correct")
+    own, none, lent = (tables.example_text(
+        corpus.vocabulary, put_together(corpus, CONDITIONS[name], 4), 0)
+        for name in ("correct", "solution_only", "swapped"))
     assert own.endswith(" " + tables.response_text(plan, trace))
-    assert tables.example_text(corpus, 0, "solution_only").endswith(
-        " " + tables.response_text(plan))
-    donor = solve(corpus.mazes.maze(corpus.donors[0])).trace
-    assert tables.example_text(corpus, 0, "swapped").endswith(
-        " " + tables.response_text(plan, donor))
+    assert none.endswith(" " + tables.response_text(plan))
+    borrowed = solve(corpus.mazes.maze(lenders(corpus, 4)[0])).trace
+    assert lent.endswith(" " + tables.response_text(plan, borrowed))
+    assert own.startswith(corpus.vocabulary.decode(corpus.segment(0, 0)))
 
 
 def test_conditions_under_the_validator():
     corpus = build(Recipe("wilson", 6, 6, "train", 1, "indexed", 40))
-    own, lent, none = (tables.judge_condition(corpus, name)
+    own, lent, none = (tables.judge_condition(corpus, name, 4)
                        for name in ("correct", "swapped", "solution_only"))
     assert own["trace_exact"].all()
     assert not lent["trace_valid"].any()
     assert not none["has_trace"].any()
     assert all(table["plan_optimal"].all() for table in (own, lent, none))
-    assert (tables.borrowed_facts(corpus, "correct")[["free", "right_h"]] == 1).all(axis=None)
-    assert tables.borrowed_facts(corpus, "swapped")["right_h"].mean() < 0.5
+    facts = {name: tables.borrowed_facts(corpus, put_together(corpus, CONDITIONS[name], 4).traces)
+             for name in ("correct", "swapped")}
+    assert (facts["correct"][["free", "right_h"]] == 1).all(axis=None)
+    assert facts["swapped"]["right_h"].mean() < 0.5

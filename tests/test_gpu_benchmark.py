@@ -27,6 +27,7 @@ def test_every_part(tmp_path, capsys):
     rows = {row["name"]: row for row in found["rows"]}
     assert not [row for row in rows.values() if "error" in row]
     assert all(row["value"] > 0 for row in rows.values())
+    assert all(row["machine"].startswith("no GPU; ") for row in rows.values())
     assert {"peak", "training", "training FLOP/s", "training, varlen_attn", "training, rows",
             "training, peer", "decoding", "decoding, peer, static cache",
             "decoding, laptop, peer, dynamic cache"} <= set(rows)

@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from helpers import model
-from helpers.corpus import Recipe, batch_indices, build, make_batch
+from helpers.batches import Batches, make_batch
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
 from helpers.share.export import qwen2_config, qwen2_state
 from helpers.training import Trainer, TrainingConfig, make_optimizers, rate
@@ -34,10 +36,15 @@ WINDOW = 10  # steps that are averaged
 TOLERANCE = 0.005  # of a window's loss; bfloat16 has been seen to change it by up to 0.0011
 
 
+def batches(condition: str, seed: int) -> Batches:
+    return Batches(put_together(CORPUS, CONDITIONS[condition], seed), 8, 1, seed)
+
+
 def fast_curve(folder, condition: str, seed: int, **changes) -> np.ndarray:
     """The loss of every step of a run, float [STEPS]."""
     settings = SETTINGS.model_copy(update=changes)
-    Trainer(CORPUS, condition, MODEL, settings, seed=seed, folder=folder, compiled=False).run()
+    Trainer(batches(condition, seed), MODEL, settings, seed=seed, follows_from={}, folder=folder,
+            compiled=False).run()
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return np.array([json.loads(line)["loss"] for line in lines])
 
@@ -47,12 +54,12 @@ def plain_curve(condition: str, seed: int) -> np.ndarray:
     """The same, in float32, one example at a time."""
     ours = Transformer(MODEL, seed)  # holds the weights
     qwen2 = Qwen2ForCausalLM(Qwen2Config(**qwen2_config(MODEL), attn_implementation="eager"))
-    optimizers, losses = make_optimizers(ours, SETTINGS), []
-    for step, indices in enumerate(batch_indices(len(CORPUS), 8, 1, seed)):
+    optimizers, losses, source = make_optimizers(ours, SETTINGS), [], batches(condition, seed)
+    for step in range(len(source)):
         weights = qwen2_state(dict(ours.named_parameters()))  # views: gradients reach ours
         loss = total = 0.0
-        for index in indices:
-            example = make_batch(CORPUS, condition, np.array([index]))
+        for index in source.indices(step):
+            example = make_batch(source.examples, np.array([index]))
             tokens, learn, targets = map(torch.from_numpy, (example.tokens, example.learn,
                                                             example.targets))
             logits = torch.func.functional_call(qwen2, weights, (tokens[None],)).logits[0, learn]

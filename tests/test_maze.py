@@ -99,8 +99,8 @@ def joined(*parts):
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_chunks_do_not_matter(generator, sampling):
-    whole = generate(generator, 8, 7, 40, split="train", sampling=sampling)
-    sampler = Sampler(generator, 8, 7, split="train", sampling=sampling)
+    whole = generate(generator, 8, 7, 40, split="test", sampling=sampling)
+    sampler = Sampler(generator, 8, 7, split="test", sampling=sampling)
     assert same(whole, joined(sampler.take(1), sampler.take(24), sampler.take(0),
                               sampler.take(15)))
 
@@ -194,14 +194,32 @@ def test_published_oddity_start_is_goal(generator, lines):
     assert plan == [mazes.maze(lines[0]).start]
 
 
+def even_trees(grids) -> Counter:
+    """How often each grid was drawn, of those whose rooms lie at even coordinates."""
+    return Counter(grid.tobytes() for grid in grids if grid[0, 0])
+
+
+def far_from_equal(counts: Counter) -> float:
+    """Chi-square of equally likely grids, in standard deviations above its mean."""
+    freedom, expected = len(counts) - 1, counts.total() / len(counts)
+    chi2 = sum((count - expected) ** 2 / expected for count in counts.values())
+    return (chi2 - freedom) / np.sqrt(2 * freedom)
+
+
 def test_wilson_draws_every_spanning_tree_equally_often():
-    # 3x3 rooms have 192 spanning trees; rooms lie at even coordinates in half of the draws
-    grids = generate("wilson", 5, 5, 40_000, split="train", sampling="indexed").grids
-    trees = Counter(grid.tobytes() for grid in grids if grid[0, 0])
-    assert len(trees) == 192
-    expected = trees.total() / 192
-    chi2 = sum((count - expected) ** 2 / expected for count in trees.values())
-    assert chi2 < 191 + 4 * np.sqrt(2 * 191)  # four standard deviations above its mean
+    """Of all 192 of 3x3 rooms as published, of those of each split where grids are held out."""
+    published = even_trees(generate("wilson", 5, 5, 40_000, split="train", seed=5).grids)
+    train, test = (even_trees(generate("wilson", 5, 5, 20_000, split=split,
+                                       sampling="indexed").grids) for split in ("train", "test"))
+    assert len(published) == 192
+    assert train.keys() | test.keys() == published.keys()
+    assert not train.keys() & test.keys()
+    assert max(map(far_from_equal, (published, train, test))) < 4
+
+
+def test_kruskal_does_not():  # the test above is able to notice it
+    grids = generate("kruskal", 5, 5, 40_000, split="train", seed=5).grids
+    assert far_from_equal(even_trees(grids)) > 20
 
 
 def test_drunkards_walk_opens_its_coverage():

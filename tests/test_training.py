@@ -23,18 +23,20 @@ from safetensors.torch import save_file
 from torch._dynamo.utils import counters
 
 import helpers
-from helpers import training
-from helpers.corpus import CONDITIONS, Recipe, batch_indices, build, make_batch
+from helpers import batches, checkpoints, training
+from helpers.batches import Batch, Batches, make_batch
+from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import Recipe, build
 from helpers.engine.compiling import can_compile
-from helpers.model import ModelConfig
+from helpers.model import ModelConfig, Transformer
 from helpers.training import (
-    CheckpointError,
+    Likelihood,
     Trainer,
     TrainingConfig,
-    load_model,
+    TrainingError,
     make_optimizers,
     rate,
-    read_checkpoint,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,19 +45,20 @@ CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 240))
 MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=256, width=32, layers=2, heads=2,
                     kv_heads=1, mlp_width=48)
 SETTINGS = TrainingConfig(batch_size=8, epochs=1, warmup_steps=5, checkpoint_every=7, log_every=1,
-                          validations=4)
+                          snapshots=4)
 STEPS = 30
+SWAPPED = put_together(CORPUS, CONDITIONS["swapped"], 3)
 
 
-def biases(model) -> dict:
-    """Stands in for a validation: a number that changes with every step."""
-    return {"bias": float(model.blocks[0].attention.qkv.bias.detach().double().square().sum())}
-
-
-def trainer(folder, **changes) -> Trainer:
-    arguments = {"corpus": CORPUS, "condition": "swapped", "model": MODEL, "training": SETTINGS,
-                 "seed": 3, "validate": biases, "compiled": False} | changes
-    return Trainer(**arguments, folder=folder)
+def trainer(folder, *, condition="swapped", corpus=CORPUS, model=MODEL, training=SETTINGS, seed=3,
+            compiled=False, **changes) -> Trainer:
+    """A training as a study makes it."""
+    source = Batches(put_together(corpus, CONDITIONS[condition], seed), training.batch_size,
+                     training.epochs, seed)
+    about = {"condition": condition,
+             "corpus": {**corpus.recipe.__dict__, "sha256": corpus.sha256}}
+    return Trainer(source, model, training, seed=seed, follows_from=about, folder=folder,
+                   compiled=compiled, **changes)
 
 
 def metrics(folder) -> list[dict]:
@@ -69,11 +72,22 @@ def state(folder) -> dict:
     return read_checkpoint(folder / "checkpoint.safetensors")[1]
 
 
+def contents(path) -> tuple[dict, dict]:
+    """What a checkpoint says of itself, but for the seconds, and its tensors."""
+    about, tensors = read_checkpoint(path)
+    assert about["counters"].pop("seconds") >= 0
+    return about, tensors
+
+
 def assert_same_run(folder, other) -> None:
-    """Equal to the last bit: weights, optimiser state, metrics."""
-    ours, theirs = state(folder), state(other)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    """Equal to the last bit: weights, optimiser state, snapshots, metrics."""
+    names = sorted(str(path.relative_to(other)) for path in other.rglob("*.safetensors"))
+    assert names == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.safetensors"))
+    for name in names:
+        (about, ours), (about_other, theirs) = contents(folder / name), contents(other / name)
+        assert about == about_other
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert metrics(folder) == metrics(other)
 
 
@@ -89,7 +103,7 @@ def whole(tmp_path_factory) -> Path:
 
 
 def test_micro_batches():
-    batch = make_batch(CORPUS, "swapped", np.arange(40))
+    batch = make_batch(SWAPPED, np.arange(40))
     for tokens in (1, 60, 500, 2000, len(batch.tokens) - 1):
         parts = training.micro_batches(batch, tokens)
         assert len(parts) > 1
@@ -99,7 +113,7 @@ def test_micro_batches():
         first = 0
         for part in parts:
             last = first + len(part.lengths)
-            expected = make_batch(CORPUS, "swapped", np.arange(first, last))
+            expected = make_batch(SWAPPED, np.arange(first, last))
             assert all(map(np.array_equal, part, expected))
             first = last
         assert first == 40
@@ -112,7 +126,7 @@ def test_micro_batches():
 def test_a_step_in_parts_is_the_same_step(tmp_path, monkeypatch, tokens):
     monkeypatch.setattr(training, "autocast", lambda device: nullcontext())
     settings = SETTINGS.model_copy(update={"plan_weight": 2.5})
-    batch = make_batch(CORPUS, "swapped", np.arange(8))
+    batch = make_batch(SWAPPED, np.arange(8))
     gradients, rows = [], []
     for name, change in (("whole", None), ("parts", tokens)):
         run = trainer(tmp_path / name,
@@ -139,7 +153,7 @@ def test_a_step_in_parts_is_the_same_step(tmp_path, monkeypatch, tokens):
 def test_loss_falls(tmp_path, condition):
     settings = SETTINGS.model_copy(update={"epochs": 6, "batch_size": 12})
     trainer(tmp_path, condition=condition, training=settings).run()
-    rows = [row for row in metrics(tmp_path) if "loss" in row]
+    rows = metrics(tmp_path)
     first, last = (np.mean([row["loss"] for row in part]) for part in (rows[:3], rows[-5:]))
     assert 3.2 < first < 3.6  # ln 34 = 3.5: nothing is known of the 34 tokens
     assert last < 0.55 * first
@@ -155,8 +169,8 @@ def test_metrics_are_what_they_say(tmp_path, monkeypatch):
     run.run(stop_after=3)
     rows = metrics(tmp_path)
     tokens = response_tokens = 0
-    for i, indices in zip(range(3), batch_indices(len(CORPUS), 8, 1, 3), strict=False):
-        batch = make_batch(CORPUS, "swapped", indices)
+    for i in range(3):
+        batch = make_batch(SWAPPED, Batches(SWAPPED, 8, 1, 3).indices(i))
         tokens, response_tokens = tokens + len(batch.tokens), response_tokens + len(batch.targets)
         assert [rows[i][name] for name in ("step", "examples", "tokens", "response_tokens")] == [
             i + 1, 8 * (i + 1), tokens, response_tokens]
@@ -175,8 +189,8 @@ def test_metrics_are_what_they_say(tmp_path, monkeypatch):
 
 def test_shapes_of_a_batch_are_few_and_what_fills_them_weighs_nothing():
     sizes = set()
-    for indices in batch_indices(len(CORPUS), 8, 1, 3):
-        batch = make_batch(CORPUS, "swapped", indices)
+    source = Batches(SWAPPED, 8, 1, 3)
+    for batch in (source[step] for step in range(STEPS)):
         tokens, _, learn, targets, weights = training.to_tensors(batch, 4.0, torch.device("cpu"))
         m = len(batch.targets)
         assert len(tokens) % 256 == len(learn) % 256 == 0
@@ -189,30 +203,48 @@ def test_shapes_of_a_batch_are_few_and_what_fills_them_weighs_nothing():
     assert len(sizes) < 10
 
 
-def test_validations_are_spread_over_the_run(whole):
-    rows = [row for row in metrics(whole) if "validation" in row]
-    assert [row["step"] for row in rows] == [8, 15, 22, 30]
-    assert len({row["validation"]["bias"] for row in rows}) == 4
-    assert [row["step"] for row in metrics(whole) if "loss" in row] == list(range(1, STEPS + 1))
+def test_snapshots_are_spread_over_the_run(tmp_path, whole):
+    """Each holds the weights of its step; the last is the model itself."""
+    paths = sorted((whole / "snapshots").iterdir())
+    assert [path.name for path in paths] == [
+        "00000008.safetensors", "00000015.safetensors", "00000022.safetensors"]
+    run = trainer(tmp_path)
+    for path, stop in zip(paths, (8, 7, 7), strict=True):
+        model = run.run(stop_after=stop)
+        about, tensors = read_checkpoint(path)
+        expected = dict(metrics(whole)[run.step - 1])
+        assert about["counters"].items() >= {
+            name: expected[name] for name in ("step", "examples", "tokens", "response_tokens")
+        }.items()
+        assert tensors.keys() == {f"model.{name}" for name in model.state_dict()}
+        assert all(torch.equal(tensors[f"model.{name}"], value)
+                   for name, value in model.state_dict().items())
 
 
-def test_rows_are_written_every_so_often(tmp_path):
+@pytest.mark.parametrize(("points", "steps"), [(1, []), (2, [15]), (30, list(range(1, 30))),
+                                               (400, list(range(1, 30)))])
+def test_number_of_snapshots(tmp_path, points, steps):
+    run = trainer(tmp_path, training=SETTINGS.model_copy(update={"snapshots": points}))
+    assert sorted(run.snapshot_steps()) == steps
+
+
+def test_rows_are_written_every_so_often(tmp_path, whole):
     trainer(tmp_path, training=SETTINGS.model_copy(update={"log_every": 12})).run(stop_after=25)
-    assert [row["step"] for row in metrics(tmp_path) if "loss" in row] == [1, 12, 24]
+    assert [row["step"] for row in metrics(tmp_path)] == [1, 12, 24]
+    assert [row["step"] for row in metrics(whole)] == list(range(1, STEPS + 1))
 
 
 # ── only the trace differs ──────────────────────────────────────────────────────────────
 
 
 def test_conditions_begin_with_the_same_weights_and_see_the_same_mazes(tmp_path, monkeypatch):
-    seen, weights = {}, {}
-
-    def noted(corpus, condition, indices):
-        seen.setdefault(condition, []).append(indices.tolist())
-        return make_batch(corpus, condition, indices)
-
-    monkeypatch.setattr(training, "make_batch", noted)
+    seen, weights = {condition: [] for condition in CONDITIONS}, {}
     for condition in CONDITIONS:
+        def noted(examples, indices, condition=condition):
+            seen[condition].append(indices.tolist())
+            return make_batch(examples, indices)
+
+        monkeypatch.setattr(batches, "make_batch", noted)
         run = trainer(tmp_path / condition, condition=condition)
         weights[condition] = {name: value.clone() for name, value in run.model.state_dict().items()}
         run.run(stop_after=4)
@@ -221,7 +253,7 @@ def test_conditions_begin_with_the_same_weights_and_see_the_same_mazes(tmp_path,
         assert seen[first] == seen[other]
         assert all(torch.equal(value, weights[other][name])
                    for name, value in weights[first].items())
-    assert len({tuple(map(tuple, steps)) for steps in seen.values()}) == 1
+    assert [len(steps) for steps in seen.values()] == [4, 4, 4]
 
 
 def test_same_seed_same_run(tmp_path, whole):
@@ -234,6 +266,20 @@ def test_same_seed_same_run(tmp_path, whole):
 def test_another_seed_another_run(tmp_path, whole):
     trainer(tmp_path, seed=4).run(stop_after=2)
     assert metrics(tmp_path)[0]["loss"] != metrics(whole)[0]["loss"]
+
+
+def test_weights_and_order_follow_from_the_seed(tmp_path):
+    drawn = {}
+    for seed in (0, 3, 4):
+        run = trainer(tmp_path / str(seed), seed=seed)
+        weights = run.model.state_dict()
+        assert all(torch.equal(value, weights[name])
+                   for name, value in Transformer(MODEL, seed).state_dict().items())
+        drawn[seed] = weights["embedding.weight"], weights["blocks.0.down.weight"], run.batches
+    for (embedding, down, source), (other, other_down, others) in pairwise(drawn.values()):
+        assert not torch.equal(embedding, other)
+        assert not torch.equal(down, other_down)
+        assert not np.array_equal(source.indices(0), others.indices(0))
 
 
 # ── stopped and gone on ─────────────────────────────────────────────────────────────────
@@ -273,8 +319,12 @@ sys.path[:0] = sys.argv[1:3]
 import torch
 torch.set_num_threads(1)
 import test_training as tests
-slow = lambda model: time.sleep(0.2) or tests.biases(model)
-tests.trainer(Path(sys.argv[3]), validate=slow).run()
+class Slow(tests.Likelihood):
+    def __call__(self, batch):
+        time.sleep(0.03)
+        return super().__call__(batch)
+
+tests.trainer(Path(sys.argv[3]), objective=Slow).run()
 """
 
 
@@ -331,7 +381,7 @@ def test_missing_or_foreign_checkpoint(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     refused(lambda: load_model(path), str(path), "no such file")
     for metadata in (None, {"format": "pt"}, {"training": "{}"}, {"training": "[]"},
-                     {"training": '{"identity"'}):
+                     {"training": '{"follows_from"'}):
         save_file({"weights": torch.ones(3)}, path, metadata)
         refused(trainer(tmp_path).run, str(path), "unreadable")
 
@@ -363,10 +413,16 @@ def test_changed_byte(tmp_path, whole):
 
 
 def test_same_settings_same_bytes(tmp_path, whole):
+    """Of what is written down, but for the seconds it took."""
     trainer(tmp_path).run(stop_after=11)
     trainer(tmp_path).run()
-    name = "model.safetensors"
-    assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
+    written = []
+    for folder in (tmp_path, whole):
+        about, tensors = contents(folder / "model.safetensors")
+        for _ in range(4):  # metadata with several entries would come out in a new order each time
+            checkpoints.write_checkpoint(tmp_path / "again", about, tensors)
+            written.append((tmp_path / "again").read_bytes())
+    assert len(set(written)) == 1
 
 
 @pytest.mark.parametrize(("changes", "difference"), [
@@ -377,11 +433,17 @@ def test_same_settings_same_bytes(tmp_path, whole):
      "training learning_rate 0.02, this run has 0.5"),
     ({"corpus": build(replace(CORPUS.recipe, seed=2))}, "corpus seed 1, this run has 2"),
     ({"corpus": build(replace(CORPUS.recipe, count=239))},
-     "corpus examples 240, this run has 239"),
+     "corpus count 240, this run has 239"),
+    ({"corpus": replace(CORPUS, tokens=CORPUS.tokens[::-1].copy()[::-1])}, None),
+    ({"corpus": replace(CORPUS, mazes=CORPUS.mazes._replace(goals=CORPUS.mazes.starts))},
+     f"corpus sha256 {CORPUS.sha256}, this run has"),
 ])
 def test_checkpoint_of_another_run(tmp_path, whole, changes, difference):
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes((whole / path.name).read_bytes())
+    if difference is None:  # the same numbers in other memory
+        trainer(tmp_path, **changes).run()
+        return
     refused(trainer(tmp_path, **changes).run, str(path), f"was written with {difference}")
     assert path.read_bytes() == (whole / path.name).read_bytes()
 
@@ -393,7 +455,6 @@ def test_checkpoint_of_another_scale(tmp_path, whole):
     refused(trainer(tmp_path, corpus=other, model=replace(MODEL, vocabulary=other.vocabulary.size)
                     ).run, str(path), "vocabulary 34, this run has 44")
     refused(lambda: load_model(path, other), str(path), "5x5", "4x4")
-    refused(lambda: trainer(tmp_path, corpus=other), "34 tokens", "5x5 grid 44")
 
 
 def test_model_of_a_checkpoint(tmp_path, whole):
@@ -405,22 +466,159 @@ def test_model_of_a_checkpoint(tmp_path, whole):
                    for name, value in model.state_dict().items())
 
 
-def test_disk_full_while_a_checkpoint_is_written(tmp_path, whole, monkeypatch):
+def test_model_with_more_room(whole):
+    """For longer answers than were trained on; the weights are the same."""
+    path = whole / "model.safetensors"
+    longer, usual = load_model(path, context=999), load_model(path)
+    assert (longer.config.context, usual.config.context) == (999, 256)
+    assert all(torch.equal(value, longer.state_dict()[name])
+               for name, value in usual.state_dict().items())
+
+
+def test_room_is_no_setting_of_a_training(tmp_path, whole):
+    """More of it, or another way to show and store, and the run goes on as it was."""
+    trainer(tmp_path).run(stop_after=9)
+    other = SETTINGS.model_copy(update={"snapshots": 3, "checkpoint_every": 50, "log_every": 7,
+                                        "compiled": not SETTINGS.compiled})
+    trainer(tmp_path, model=replace(MODEL, context=300), training=other).run()
+    theirs = state(whole)
+    assert all(torch.equal(value, theirs[name]) for name, value in state(tmp_path).items())
+
+
+@pytest.mark.parametrize("stop", [10, 14])  # what comes next is a checkpoint, or a snapshot
+def test_disk_full_while_a_checkpoint_is_written(tmp_path, whole, monkeypatch, stop):
     def half_written(tensors, path, metadata):
         path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = tmp_path / "checkpoint.safetensors"
-    trainer(tmp_path).run(stop_after=10)
+    trainer(tmp_path).run(stop_after=stop)
     before = path.read_bytes()
     with monkeypatch.context() as full:
-        full.setattr(training, "save_file", half_written)
+        full.setattr(checkpoints, "save_file", half_written)
         with pytest.raises(OSError, match="No space left"):
             trainer(tmp_path).run()
     assert path.read_bytes() == before
-    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "metrics.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "metrics.jsonl", "snapshots"]
+    assert os.listdir(tmp_path / "snapshots") == ["00000008.safetensors"]
     trainer(tmp_path).run()
     assert_same_run(tmp_path, whole)
+
+
+# ── numbers that are none ───────────────────────────────────────────────────────────────
+
+
+def broken_at(step: int, how: str) -> type:
+    """An objective whose loss or gradient is no finite number at one step."""
+    class Broken(Likelihood):
+        calls = 0
+
+        def __call__(self, batch):
+            numbers, Broken.calls = super().__call__(batch), Broken.calls + 1
+            if Broken.calls != step:
+                return numbers
+            value = float(how.split()[-1])
+            (self.model.norm if "norms" in how else self.model.embedding).weight.grad[-1] = value
+            return numbers if "gradient" in how else lambda: numbers() | {"loss": value}
+
+        def __init__(self, model, *settings):
+            super().__init__(model, *settings)
+            self.model = model
+
+    return Broken
+
+
+@pytest.mark.parametrize(("how", "what"), [
+    ("loss nan", "loss became nan"), ("loss inf", "loss became inf"),
+    ("gradient nan", "gradient norm became nan"), ("gradient -inf", "gradient norm became inf"),
+    ("gradient of the norms nan", "gradient norm became nan")])
+@pytest.mark.parametrize("log_every", [1, 4])
+def test_what_is_not_finite_stops_a_training(tmp_path, whole, how, what, log_every):
+    settings = SETTINGS.model_copy(update={"log_every": log_every})
+    run = trainer(tmp_path, training=settings, title="training swapped_3",
+                  objective=broken_at(11, how))
+    with pytest.raises(TrainingError) as caught:
+        run.run()
+    last = {1: 10, 4: 8}[log_every]
+    loss = metrics(whole)[last - 1]["loss"]
+    assert str(caught.value) == (
+        f"training swapped_3: {what} at step 11; the last loss logged was {loss:.4f} at step "
+        f"{last}; takes lower learning rates")
+    assert not (tmp_path / "model.safetensors").exists()
+    assert all(np.isfinite(row["loss"]) for row in metrics(tmp_path))
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[0]["counters"]["step"] == 7
+    trainer(tmp_path).run()  # nothing that was broken is kept
+    assert all(torch.equal(value, state(whole)[name]) for name, value in state(tmp_path).items())
+
+
+def test_not_finite_from_the_beginning(tmp_path):
+    run = trainer(tmp_path, objective=broken_at(1, "loss nan"))
+    with pytest.raises(TrainingError, match="became nan at step 1; no loss was logged before;"):
+        run.run()
+    assert sorted(os.listdir(tmp_path)) == ["metrics.jsonl"]
+
+
+def test_not_finite_after_a_pause(tmp_path, whole):
+    """The last loss is the one that was logged before it was stopped."""
+    sparse = SETTINGS.model_copy(update={"log_every": 12})
+    trainer(tmp_path, training=sparse).run(stop_after=14)
+    run = trainer(tmp_path, training=sparse, objective=broken_at(2, "loss inf"))
+    loss = metrics(whole)[11]["loss"]
+    with pytest.raises(TrainingError, match=f"inf at step 16; the last loss .* {loss:.4f} at step "
+                                            "12;"):
+        run.run()
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "adam_learning_rate"])
+@pytest.mark.parametrize("last", [1, 30])
+def test_learning_rates_that_are_much_too_high(tmp_path, name, last):
+    """Weights that the very last update has broken are not stored either."""
+    settings = SETTINGS.model_copy(update={name: 3e38, "warmup_steps": 0, "decay_fraction": 0.0,
+                                           "batch_size": 240 // last, "weight_decay": 3e38})
+    with pytest.raises(TrainingError, match=r"training: .* at step \d+"):
+        trainer(tmp_path, training=settings).run()
+    assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+# ── another objective, other batches ────────────────────────────────────────────────────
+
+
+class Listed(list):
+    """Batches from anywhere."""
+
+    longest = 4
+
+
+def squares(model, settings, compiled):
+    """An objective of one's own: it pulls the first word's embedding to that of a batch's."""
+    def objective(batch):
+        loss = (model.embedding.weight[0] - float(batch.tokens[0])).square().mean()
+        loss.backward()
+        for weight in model.parameters():
+            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        return lambda: {"loss": float(loss.detach())}
+    return objective
+
+
+def test_objective_and_batches_of_ones_own(tmp_path):
+    batch = Batch(*map(np.array, ([1, 0, 0], [3], [1, 2], [0, 0], [False, True])))
+    run = Trainer(Listed([batch] * 20), MODEL, SETTINGS.model_copy(update={"clip_norm": 1e9}),
+                  seed=1, follows_from={"condition": "none"}, folder=tmp_path, compiled=False,
+                  objective=squares)
+    model = run.run()
+    rows = metrics(tmp_path)
+    assert [row["step"] for row in rows] == list(range(1, 21))
+    assert [row["tokens"] for row in rows] == list(range(3, 63, 3))
+    assert [row["response_tokens"] for row in rows] == list(range(2, 42, 2))
+    assert all(b["loss"] < a["loss"] for a, b in pairwise(rows))
+    assert rows[0].keys() == {"step", "examples", "tokens", "response_tokens", "loss",
+                              "gradient_norm"}
+    about, tensors = read_checkpoint(tmp_path / "model.safetensors")
+    assert about["follows_from"]["condition"] == "none"
+    assert torch.equal(tensors["model.embedding.weight"], model.embedding.weight)
+    with pytest.raises(ValueError, match="context: got 3, takes at least the 4 tokens"):
+        Trainer(Listed([batch]), replace(MODEL, context=3), SETTINGS, seed=1, follows_from={},
+                folder=tmp_path / "short")
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────
@@ -434,7 +632,8 @@ def test_batch_larger_than_the_corpus(tmp_path):
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_context_shorter_than_an_example(tmp_path, condition):
-    longest = max(make_batch(CORPUS, condition, np.array([i])).lengths[0] for i in range(240))
+    examples = put_together(CORPUS, CONDITIONS[condition], 3)
+    longest = max(make_batch(examples, np.array([i])).lengths[0] for i in range(240))
     trainer(tmp_path, condition=condition, model=replace(MODEL, context=int(longest)))
     with pytest.raises(ValueError, match=f"context: got {longest - 1}, takes at least the "
                                          f"{longest} tokens"):
