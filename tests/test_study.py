@@ -129,14 +129,20 @@ def test_the_run_graph_works_from_anywhere(tmp_path):
 
 def test_the_run_graph_of_two_seeds_trains_two_models(tmp_path):
     """A seed of its own for each, all the way to the notebook's parameters."""
-    for part in ("helpers", "notebooks"):
-        (tmp_path / part).symlink_to(PROJECT / part)
-    run = Run(load_scale("smoke").model_copy(update={"seeds": (1, 7)}), tmp_path)
-    assert {model.name for model in EXPERIMENT.models(run.scale)} == {
-        f"{condition}_{seed}" for condition in run.scale.conditions for seed in (1, 7)}
-    seeds = {run.model(model).settings["seed"] for model in EXPERIMENT.models(run.scale)}
-    assert seeds == {1, 7}
-    assert ModelSpec.parse("correct_7").seed == 7
+    for part in ("helpers", "notebooks", "scales"):
+        shutil.copytree(PROJECT / part, tmp_path / part,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "Snakefile", tmp_path)
+    (tmp_path / "scales" / "two.yml").write_text("extends: smoke\nseeds: [3, 7]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "-p", "--cores", "1", "--config", "scale=two"],
+        cwd=tmp_path, env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
+        text=True)
+    assert done.returncode == 0, done.stderr
+    for condition in ("solution_only", "correct", "swapped"):
+        for seed in (3, 7):
+            assert done.stdout.count(f"-r model {condition}_{seed} ") == 2  # trained and asked
+    assert "_1 " not in done.stdout
 
 
 # ── what is up to date ──────────────────────────────────────────────────────────────────
