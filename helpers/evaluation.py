@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 from helpers.conditions import CONDITIONS, prompts
@@ -134,7 +135,11 @@ def grid_interval(valid: pd.Series, grid: pd.Series) -> tuple[float, float]:
 
 
 def independent(valid: pd.Series, grid: pd.Series) -> float:
-    """How many independent problems these are worth: at most n."""
+    """How many independent problems these are worth: at most n.
+
+    Few grids tell little about how much grids differ, which is what the factor with Student's t
+    is for (Korn and Graubard 1998).
+    """
     n, rate = len(valid), float(valid.mean())
     off = (valid.astype(float) - rate).groupby(grid.to_numpy()).sum()
     grids = len(off)
@@ -143,7 +148,8 @@ def independent(valid: pd.Series, grid: pd.Series) -> float:
     if rate in (0, 1) or grids < 2:
         return grids
     between = grids / (grids - 1) * float((off**2).sum()) / n**2
-    return min(n, rate * (1 - rate) / between) if between else n
+    worth = min(n, rate * (1 - rate) / between) if between else n
+    return worth * (student.ppf(0.975, n - 1) / student.ppf(0.975, grids - 1)) ** 2
 
 
 def headline(rows: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from scipy.stats import t as student
 from statsmodels.stats.contingency_tables import mcnemar
 from strategies import right_response
 
@@ -161,19 +162,27 @@ def test_one_problem_a_grid_is_the_usual_interval(valid, random):
 
 def test_problems_that_agree_are_worth_less():
     n = 40
+    few = (student.ppf(0.975, n - 1) / student.ppf(0.975, 10 - 1)) ** 2  # grids, not problems
     apart, alike = problems(*[(2, 4)] * 10), problems(*[(4, 4), (0, 4)] * 5)
     assert apart[0].mean() == alike[0].mean() == 0.5
-    usual = wilson_score(20, n)
+    usual = wilson_score(20 * few, n * few)
     assert grid_interval(*apart) == pytest.approx(usual)  # never worth more than n
     low, high = grid_interval(*alike)
     assert low < usual[0] - 0.1
     assert high > usual[1] + 0.1
     # the variance of the rate is p (1 - p) / 9, estimated from ten grids
-    assert independent(*alike) == pytest.approx(9)
-    assert (low, high) == pytest.approx(wilson_score(4.5, 9))
+    assert independent(*alike) == pytest.approx(9 * few)
+    assert (low, high) == pytest.approx(wilson_score(4.5 * few, 9 * few))
     some = problems(*[(3, 4), (1, 4)] * 5)
     assert low < grid_interval(*some)[0] <= usual[0]
-    assert independent(*some) == pytest.approx(9 * 4)
+    assert independent(*some) == pytest.approx(9 * 4 * few)
+
+
+def test_two_grids_say_next_to_nothing():
+    low, high = grid_interval(*problems((10, 20), (11, 20)))
+    assert (low, high) != pytest.approx(wilson_score(21, 40), abs=0.3)
+    assert low < 0.15
+    assert high > 0.85
 
 
 @pytest.mark.parametrize("rate", [0, 1])
@@ -200,14 +209,15 @@ def test_an_interval_of_no_problems():
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.5, 2.0, 20.0])
-def test_intervals_cover_the_rate(alike):
-    """Of 300 data sets of 40 grids with 1 to 10 problems; the more alike, the fewer by chance."""
+@pytest.mark.parametrize("grids", [6, 40])
+def test_intervals_cover_the_rate(alike, grids):
+    """Of 300 data sets of grids with 1 to 10 problems; the more alike, the fewer by chance."""
     rng, rate = np.random.default_rng(6), 0.3
     covered = usual = 0
     for _ in range(300):
-        grid = np.repeat(np.arange(40), rng.integers(1, 11, 40))
-        chances = np.full(40, rate) if not alike else (  # beta-distributed around the rate
-            rng.beta(rate / alike, (1 - rate) / alike, 40))
+        grid = np.repeat(np.arange(grids), rng.integers(1, 11, grids))
+        chances = np.full(grids, rate) if not alike else (  # beta-distributed around the rate
+            rng.beta(rate / alike, (1 - rate) / alike, grids))
         valid = rng.random(len(grid)) < chances[grid]
         low, high = grid_interval(pd.Series(valid), pd.Series(grid))
         covered += low <= rate <= high
@@ -356,8 +366,8 @@ def test_a_point_of_a_learning_curve():
     assert (point["plan_valid_low"], point["plan_valid_high"]) == pytest.approx(wilson_score(3, 20))
     assert pd.isna(curve_point(cell(ones(3, 20)), counters)["trace_valid"])
     alike = curve_point(cell(ones(10, 20), grid=[0] * 10 + [1] * 10), counters)
-    assert (alike["plan_valid_low"], alike["plan_valid_high"]) == pytest.approx(
-        wilson_score(0.5, 1))
+    assert alike["plan_valid_low"] < 0.05  # two grids, one verdict each
+    assert alike["plan_valid_high"] > 0.95
 
 
 # ── responses to rows ───────────────────────────────────────────────────────────────────
