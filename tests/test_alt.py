@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot
 
 from helpers.astar import solve
-from helpers.corpus import Recipe, build
+from helpers.corpus import TRACE_PART, Recipe, build
 from helpers.maze import Maze
 from helpers.show import charts, figures, tables
 from helpers.training import TrainingConfig
@@ -20,6 +20,7 @@ MAZE = Maze.from_ascii("...#",
                        "....",
                        "#.#G")
 TRACE, PLAN = solve(MAZE)
+CORPUS = build(Recipe("wilson", 5, 5, "train", 1, "indexed", 20))
 RATES = pd.DataFrame({
     "condition": ["correct", "swapped"], "seed": 1, "distribution": "dfs", "n": 500,
     "rows": 8, "cols": 8, "train_examples": 900, "examples": 800, "response_tokens": 7000,
@@ -54,8 +55,8 @@ DRAWN = {
                     ["plan tokens: 0.5"]),
     "draw_rate": (lambda draw: draw(TrainingConfig(batch_size=4, learning_rate=0.03,
                                                    warmup_steps=10), 400), ["100 steps", "0.03"]),
-    "draw_donor_check": (lambda draw: draw(build(Recipe("wilson", 5, 5, "train", 1, "indexed",
-                                                        20))), ["n = 20", "correct 100.0 %"]),
+    "draw_starts": (lambda draw: draw(CORPUS, {"correct": CORPUS.part(TRACE_PART)}),
+                    ["n = 20", "correct 100.0 %"]),
     "draw_coupling": (lambda draw: draw(COUPLING), ["both valid 50.0 %", "neither valid 25.0 %"]),
 }
 

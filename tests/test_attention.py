@@ -15,6 +15,7 @@ from helpers.engine.attention import (
     BLOCK,
     cached_attention,
     cached_attention_in_torch,
+    causal_attention,
     document_mask,
     masked_attention,
 )
@@ -54,6 +55,25 @@ def test_mask(lengths):
                                   (mask.full_q_num_blocks, mask.full_q_indices, whole.T)):
         listed = [order[0, 0, i, :count].tolist() for i, count in enumerate(number[0, 0])]
         assert listed == [row.nonzero().squeeze(1).tolist() for row in wanted]
+
+
+@pytest.mark.parametrize("t", [1, 2, 3, 7, 32, 33, 255, 1024, 1025])
+@pytest.mark.parametrize("heads", [(2, 2), (6, 2)], ids=str)
+def test_rows_are_as_written_out(t, heads):
+    """In two halves of queries, one of which may have none, or by torch's kernel: the same sum."""
+    generator = torch.Generator().manual_seed(t)
+    h, shared = heads[0], heads[0] // heads[1]
+    q, k, v = (torch.randn(2, n, t, 8, generator=generator, requires_grad=True)
+               for n in (h, heads[1], heads[1]))
+    ours = causal_attention(q, k, v)
+    keys, values = (x.repeat_interleave(shared, 1) for x in (k, v))
+    scores = (q @ keys.mT / 8**0.5).masked_fill(~torch.ones(t, t).tril().bool(), -torch.inf)
+    expected = scores.softmax(-1) @ values
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    wanted = torch.randn(ours.shape, generator=generator)
+    for a, b in zip(*(torch.autograd.grad(y, (q, k, v), wanted) for y in (ours, expected)),
+                    strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_number_of_tokens_that_no_mask_takes():

@@ -127,10 +127,10 @@ def test_headline_of_conditions_and_mazes_of_ones_own():
 
 
 def test_coupling():
-    rows = pd.DataFrame([[condition, seed, distribution, i % 2 == 0, True, i % 3 == 0]
+    rows = pd.DataFrame([[condition, seed, distribution, i, i % 2 == 0, i % 3 == 0]
                          for condition in ("correct", "swapped") for seed in (1, 2)
                          for distribution in DISTRIBUTIONS for i in range(12)],
-                        columns=["condition", "seed", "distribution", "plan_valid", "has_trace",
+                        columns=["condition", "seed", "distribution", "grid", "plan_valid",
                                  "trace_valid"])
     figure = charts.draw_coupling(coupling(rows))
     axes = shown(figure)
@@ -153,7 +153,8 @@ def test_coupling():
 
 def test_coupling_without_traces():
     rows = pd.DataFrame({"condition": "solution_only", "seed": 1, "distribution": "wilson",
-                         "plan_valid": [True], "has_trace": [False], "trace_valid": [False]})
+                         "grid": [0], "plan_valid": [True],
+                         "trace_valid": pd.array([pd.NA], "boolean")})
     (ax,) = shown(charts.draw_coupling(coupling(rows)))
     assert "traces" in ax.get_title()
 
