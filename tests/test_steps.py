@@ -396,6 +396,7 @@ def test_unsolvable_mazes_are_not_trained_on_unless_asked_for(scale, tmp_path):
         values = scale.model_dump() | {"trained_on": str(path), "distributions": ("wilson",),
                                        "unsolvable": wanted, "train_examples": 40,
                                        "test_examples": 2, "validation_examples": 2}
+        values["training"] = values["training"] | {"warmup_steps": 0}
         mine = Run(Scale.model_validate(values), tmp_path / str(wanted))
         table = steps.make_corpora(mine, HEADLINE)
         assert (table["unsolvable"].iloc[0] > 0) == wanted

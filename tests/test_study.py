@@ -269,7 +269,7 @@ def test_a_scales_name_stays_text(tmp_path):
             cwd=tmp_path, env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
             text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        commands = re.findall(r" -r scale (\S+) -r root ", done.stdout + done.stderr)
+        commands = re.findall(r" -r scale (\S+) -r experiment ", done.stdout + done.stderr)
         assert commands == [name] * 8  # corpus, three models trained and evaluated, analysis
 
 
