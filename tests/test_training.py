@@ -569,13 +569,14 @@ def test_not_finite_after_a_pause(tmp_path, whole):
         run.run()
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "adam_learning_rate"])
-@pytest.mark.parametrize("last", [1, 30])
-def test_learning_rates_that_are_much_too_high(tmp_path, name, last):
+@pytest.mark.parametrize(("name", "rate", "last"), [
+    ("learning_rate", 1e30, 30), ("adam_learning_rate", 1e30, 30), ("adam_learning_rate", 3e38, 1)])
+def test_learning_rates_that_are_much_too_high(tmp_path, name, rate, last):
     """Weights that the very last update has broken are not stored either."""
-    settings = SETTINGS.model_copy(update={name: 3e38, "warmup_steps": 0, "decay_fraction": 0.0,
-                                           "batch_size": 240 // last, "weight_decay": 3e38})
-    with pytest.raises(TrainingError, match=r"training: .* at step \d+"):
+    settings = SETTINGS.model_copy(update={name: rate, "warmup_steps": 0, "decay_fraction": 0.0,
+                                           "batch_size": 240 // last})
+    what = "weights of .* became infinite" if last == 1 else "became (nan|inf)"
+    with pytest.raises(TrainingError, match=rf"training: .*{what} at step \d+"):
         trainer(tmp_path, training=settings).run()
     assert list(tmp_path.rglob("*.safetensors")) == []
 
