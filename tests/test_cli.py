@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from helpers import __main__ as cli
+from helpers.batches import Batches
+from helpers.checkpoints import load_model
+from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
 from helpers.evaluation import answer
 from helpers.maze import Maze
 from helpers.model import ModelConfig
 from helpers.rules import explain, picture
-from helpers.training import Trainer, TrainingConfig, load_model
+from helpers.training import Trainer, TrainingConfig
 
 PROMPT = "query start 0 0 goal 2 2 wall 2 0 wall 0 1"
 PLAN = "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 2 2"
@@ -336,8 +339,10 @@ def model(tmp_path_factory, one_thread) -> str:
     config = ModelConfig(vocabulary=corpus.vocabulary.size, context=80, width=16, layers=1,
                          heads=1, kv_heads=1, mlp_width=16)
     folder = tmp_path_factory.mktemp("model")
-    Trainer(corpus, "solution_only", config, TrainingConfig(batch_size=8), seed=1, folder=folder,
-            compiled=False).run()
+    batches = Batches(put_together(corpus, CONDITIONS["solution_only"], 1), 8, 1, 1)
+    about = {"condition": "solution_only", "corpus": corpus.recipe.__dict__}
+    Trainer(batches, config, TrainingConfig(batch_size=8), seed=1, follows_from=about,
+            folder=folder, compiled=False).run()
     return str(folder / "model.safetensors")
 
 

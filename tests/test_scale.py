@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.corpus import PROMPT, build
+from helpers.corpus import PROMPT_PART, build
 from helpers.study import yaml12
 from helpers.study.scale import SCALES, Scale, ScaleError, load_scale, sources
 
@@ -347,5 +347,5 @@ def test_room_for_prompt_and_answer(name):
     assert config.vocabulary == scale.vocabulary.size
     for generator in scale.distributions:
         corpus = build(scale.recipe("test", generator))
-        longest = max(longest, corpus.lengths()[:, PROMPT].max() + 1)  # and the opening word
+        longest = max(longest, corpus.lengths()[:, PROMPT_PART].max() + 1)  # and the opening word
     assert longest + scale.decoding.max_new_tokens <= config.context
