@@ -18,7 +18,7 @@ from helpers.language import Vocabulary, encode_mazes, jsonl
 from helpers.maze import Mazes, Sampler, generate
 from helpers.validator import judge_ids
 
-SIDE, SMALL_SIDE = 30, 8  # of the grids, and of those in miniature
+SIDE, SMALL_SIDE = 30, 16  # of the grids, and of those in miniature
 SECONDS, ROUNDS = 0.2, 9  # of one measurement; measurements of each rate
 TARGETS = {"wilson": 25_000, "kruskal": 40_000, "dfs": 40_000, "drunkards_walk": 35_000,
            "searchformer": 8_000}  # mazes/s with tokens in memory; a third of it as text
