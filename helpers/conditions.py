@@ -112,12 +112,13 @@ class Examples:
 
 
 def put_together(corpus: Corpus, condition: Condition, seed: int, **parameters) -> Examples:
-    """The examples of a corpus under a condition.
+    """The examples of a corpus under a condition; parameters not given have their defaults.
 
     Raises:
         CorpusError: the condition gave something else than a trace for each example.
     """
-    traces = condition.traces(corpus, seed, **parameters)
+    defaults = {name: known.default for name, known in condition.parameters.items()}
+    traces = condition.traces(corpus, seed, **defaults | parameters)
     lengths = traces.lengths()
     fits = (lengths > 0) if condition.has_trace else (lengths == 0)
     if lengths.shape != (len(corpus),) or not fits.all():

@@ -229,12 +229,12 @@ class Trainer:
 
     def _log(self, row: dict) -> None:
         with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(self._counters() | row) + "\n")
+            seconds = {"seconds": round(self.seconds, 2)}
+            file.write(json.dumps(self._counters() | seconds | row) + "\n")
 
     def _counters(self) -> dict:
         return {"step": self.step, "examples": self.step * self.settings.batch_size,
-                "tokens": self.tokens, "response_tokens": self.response_tokens,
-                "seconds": round(self.seconds, 2)}
+                "tokens": self.tokens, "response_tokens": self.response_tokens}
 
     # ── checkpoints ──
 
@@ -255,7 +255,8 @@ class Trainer:
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{j}.{name}": torch.as_tensor(value)
                             for name, value in state.items()}
-        write_checkpoint(self.checkpoint, self._about(), tensors)
+        # the time alone differs between equal trainings, so only a checkpoint has it
+        write_checkpoint(self.checkpoint, self._about() | {"seconds": self.seconds}, tensors)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         """The weights to write: an update may have broken them that no loss has seen yet."""
@@ -283,8 +284,9 @@ class Trainer:
                 index, key = name.split(".", 1)
                 state.setdefault(int(index), {})[key] = value
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-        for name in ("step", "tokens", "response_tokens", "seconds"):
+        for name in ("step", "tokens", "response_tokens"):
             setattr(self, name, about["counters"][name])
+        self.seconds = about["seconds"]
         # whole lines only: a crash or a full disk may have torn the last one
         lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
         lines = [line for line in lines if json.loads(line)["step"] <= self.step]

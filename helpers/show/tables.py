@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import ndimage
 
 from helpers.astar import Event, solve
-from helpers.conditions import CONDITIONS, Examples
-from helpers.corpus import PLAN_PART, Corpus, Segments
+from helpers.conditions import CONDITIONS, Examples, put_together
+from helpers.corpus import Corpus, Segments
 from helpers.generators import distance
 from helpers.language import Vocabulary, encode_mazes
 from helpers.maze import Maze, generate
@@ -174,7 +174,8 @@ def judge_condition(corpus: Corpus, condition: str, seed: int) -> pd.DataFrame:
         A row an example, columns as of `validator.judge_responses`.
     """
     known = CONDITIONS[condition]
-    traces, plans = known.traces(corpus, seed), corpus.part(PLAN_PART)
+    examples = put_together(corpus, known, seed)
+    traces, plans = examples.traces, examples.plans
     responses = [np.concatenate([traces.piece(i), plans.piece(i)])[1:] for i in range(len(corpus))]
     return pd.DataFrame(judge_responses(corpus.mazes, responses, known.opening))
 

@@ -177,10 +177,12 @@ def follow(run: Run, spec: ModelSpec) -> pd.DataFrame:
         mazes = corpus(run, run.corpus("validation", scale=scale))
         points = [*sorted(model.with_name("snapshots").glob("*.safetensors")), model]
         with _making(run, product), bar(len(points), f"curve {spec.name}", "point") as progress:
-            rows = []
+            rows, logged = [], metrics(run, spec)
             for point in points:
                 judged = _judged(run, spec, mazes, point, {})[0]
-                rows.append(evaluation.curve_point(judged, read_checkpoint(point)[0]["counters"]))
+                counters = read_checkpoint(point)[0]["counters"]
+                spent = logged.loc[logged["step"] <= counters["step"], "seconds"].iloc[-1]
+                rows.append(evaluation.curve_point(judged, counters | {"seconds": spent}))
                 progress.update()
             _write_csv(pd.DataFrame(rows), path)
     return pd.read_csv(path)
