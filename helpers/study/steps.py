@@ -113,15 +113,20 @@ def corpus_table(corpora: list[Corpus]) -> pd.DataFrame:
 
 def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
     """The training of one model, in a folder."""
-    scale = run.scale_of(spec)
-    examples = corpus(run, run.corpus("train", scale=scale))
-    parameters = run.parameters(spec)
-    together = put_together(examples, CONDITIONS[spec.condition], spec.seed, **parameters)
-    batches = Batches(together, scale.training.batch_size, scale.training.epochs, spec.seed)
-    about = {"condition": spec.condition, "parameters": parameters,
-             "corpus": {**examples.recipe.__dict__, "sha256": examples.sha256}}
+    scale, batches, recipe = run.scale_of(spec), *examples_of(run, spec)
+    about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe}
     return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
                    follows_from=about, title=f"training {spec.name}", device=device())
+
+
+def examples_of(run: Run, spec: ModelSpec) -> tuple[Batches, dict]:
+    """What a model learns from, batch by batch; and which corpus that is from."""
+    scale = run.scale_of(spec)
+    examples = corpus(run, run.corpus("train", scale=scale))
+    together = put_together(examples, CONDITIONS[spec.condition], spec.seed,
+                            **run.parameters(spec))
+    batches = Batches(together, scale.training.batch_size, scale.training.epochs, spec.seed)
+    return batches, {**examples.recipe.__dict__, "sha256": examples.sha256}
 
 
 def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
