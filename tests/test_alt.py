@@ -50,6 +50,8 @@ DRAWN = {
     "draw_headline": (lambda draw: draw(RATES), ["25.0 %", "swapped 50.0 %", "n = 500", "seed 1"]),
     "draw_learning_curves": (lambda draw: draw(RATES), ["correct 25.0 %", "n = 500"]),
     "draw_regime": (lambda draw: draw(RATES), ["8×8", "DFS: correct 25.0 %"]),
+    "draw_plan_weight": (lambda draw: draw(RATES.assign(plan_weight=4.0)),
+                         ["Weight 4, DFS: correct 25.0 % and swapped 50.0 %"]),
     "draw_losses": (lambda draw: draw(pd.DataFrame({"step": [1, 2], "plan_loss": [2.0, 0.5],
                                                     "trace_loss": [None, None]})),
                     ["plan tokens: 0.5"]),

@@ -1,8 +1,6 @@
 """The report is one page that stands for itself."""
 
-import json
 import re
-import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -113,14 +111,3 @@ def test_no_path_of_this_machine(page, tmp_path):
         assert str(path) not in text
     assert f"{Path.home()}/x" not in text
     assert PIXEL in text
-
-
-def test_as_the_graph_calls_it(tmp_path):
-    notebook = executed(tmp_path)
-    (tmp_path / "run.json").write_text(json.dumps(ABOUT))
-    rule = (PROJECT / "Snakefile").read_text().split("rule report:")[1]
-    assert re.search(r"python -m helpers\.show\.report \S+ report\.html run\.json", rule)
-    done = subprocess.run([sys.executable, "-m", "helpers.show.report", notebook.name,
-                           "report.html", "run.json"], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "abc1234" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -138,7 +138,7 @@ def test_the_run_graph_from_elsewhere(tmp_path):
     elsewhere.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile", folder / "Snakefile", "--config",
-         "scale=smoke", "--cores", "2", "--dry-run", "--printshellcmds", "corpus.csv"],
+         "scale=smoke", "--cores", "2", "--dry-run", "--printshellcmds", "jobs/corpora.done"],
         cwd=elsewhere, env=environment() | {"PYTHONPATH": ""}, capture_output=True, text=True,
         timeout=300)
     assert done.returncode == 0, done.stderr
@@ -191,12 +191,12 @@ def test_make_alone_lists_the_targets(make):
 
 def test_make_in_an_odd_folder(make):
     folder, _, ((arguments, progress, where),) = make("nbval")
-    assert progress == f"{folder}/runs/notebooks/progress"
+    assert progress == f"{folder}/runs/smoke/progress"
     assert where == str(folder)
     assert arguments == ["-E", "-m", "helpers.study.surroundings", "python", "-m", "pytest",
                          "--nbval", "notebooks"]
     for target, words in {"lint": "ruff check .", "smoke": "helpers study --scale smoke",
-                          "study": "helpers study --scale laptop"}.items():
+                          "study": "helpers study --scale laptop --experiment headline"}.items():
         _, _, ((arguments, _, _),) = make(target)
         assert " ".join(arguments).endswith(f"helpers.study.surroundings python -m {words}")
 

@@ -1,12 +1,9 @@
 """The report of a study: its executed analysis notebook as one page that needs nothing else.
 
-    python -m helpers.show.report notebooks/07_analysis.ipynb report.html run.json
-
 The page says on top which study it is of, from when and from which commit. Code is folded, every
 picture has its words, no path of this machine is in it, and nothing is fetched from anywhere.
 """
 
-import json
 import sys
 from collections.abc import Iterable
 from html import escape
@@ -107,8 +104,3 @@ def _texts(output: nbformat.NotebookNode) -> Iterable[tuple[dict, str]]:
     for kind in output.get("data", {}):
         if kind.startswith("text/"):
             yield output.data, kind
-
-
-if __name__ == "__main__":
-    made_from, page, described = map(Path, sys.argv[1:])
-    write_report(made_from, page, json.loads(described.read_text(encoding="utf-8")))
