@@ -18,11 +18,12 @@ import pytest
 
 import helpers
 from helpers import __main__ as cli
+from helpers.engine.processes import guarded
 from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
 from helpers.study import graph as study_module
 from helpers.study import scale as scale_module
-from helpers.study.graph import guarded, locked, publish, study, summary
+from helpers.study.graph import locked, publish, study, summary
 from helpers.study.notebooks import check_parameters, parameters
 from helpers.study.plan import StudyError, prepare
 from helpers.study.runs import Run, machine
@@ -339,7 +340,7 @@ def test_guarded(tmp_path):
 
 PARENT = """
 import sys
-from helpers.study.graph import guarded
+from helpers.engine.processes import guarded
 with guarded(["sh", "-c", "sleep 60 & echo $!; wait"]) as process:
     process.wait()
 """

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from helpers.engine.files import PROJECT, atomic, exclusive
+from helpers.engine.processes import guarded
 from helpers.study.plan import StudyError, jobs, prepare
 from helpers.study.runs import Run
 from helpers.study.runs import cores as available_cores
@@ -69,24 +70,6 @@ def locked(run: Run) -> Iterator[None]:
             yield
     except BlockingIOError:
         raise StudyError(f"study {run.folder.name}: is running already in {run.folder}") from None
-
-
-@contextmanager
-def guarded(command: list[str], **settings) -> Iterator[subprocess.Popen]:
-    """A process that ends, with all it has started, when this block or this process ends.
-
-    However that happens: a shell that leads their process group waits at the far end of a
-    pipe that we hold, and kills the group once the pipe closes. It is there before the
-    process is, so at no moment can one be left over; two never train in the same folder.
-    """
-    guard = subprocess.Popen(["sh", "-c", "read -r _; kill -9 0"], stdin=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, process_group=0)
-    process = subprocess.Popen(command, process_group=guard.pid, **settings)
-    try:
-        yield process
-    finally:
-        guard.communicate()
-        process.wait()
 
 
 def summary(run: Run, experiment: Experiment) -> str:
