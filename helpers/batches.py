@@ -4,12 +4,14 @@ Loss falls on the response alone, that is on what follows ``reasoning`` (or ``so
 where there is no trace): the walls of a prompt are noise nobody could predict.
 """
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from helpers.conditions import Examples
+from helpers.layouts import GAPS, PROMPTS, positions
 
 
 class Batch(NamedTuple):
@@ -19,21 +21,35 @@ class Batch(NamedTuple):
     """
 
     tokens: np.ndarray  # int64 [N], inputs
+    positions: np.ndarray  # int64 [N], of each input, as rotary embeddings count them
     lengths: np.ndarray  # int64 [B], inputs of each example
     learn: np.ndarray  # int64 [M], inputs after which a prediction counts
     targets: np.ndarray  # int64 [M], the tokens to predict there
     in_plan: np.ndarray  # bool [M], whether a target belongs to the plan rather than the trace
 
 
-def make_batch(examples: Examples, indices: np.ndarray) -> Batch:
-    """Lays examples (int [B]) end to end."""
-    tokens, lengths, learn, targets, in_plan, base = [], [], [], [], [], 0
-    for index in indices:
+def make_batch(examples: Examples, indices: np.ndarray, gap: Callable = GAPS["none"],
+               prompts: Callable = PROMPTS["as_is"], draws: Sequence[int] = (0,)) -> Batch:
+    """Lays examples (int [B]) end to end.
+
+    Args:
+        gap, prompts: an entry of `layouts.GAPS` and of `layouts.PROMPTS`.
+        draws: the seed of what these draw.
+    """
+    rng = np.random.default_rng([*draws, 0x6A])
+    sizes = examples.sizes[rng.integers(len(examples), size=(len(indices), 2))]
+    tokens, places, lengths, learn, targets, in_plan, base = [], [], [], [], [], [], 0
+    for index, (size, other) in zip(indices, sizes, strict=True):
         prompt, trace, plan = (part.piece(index) for part in (
             examples.prompts, examples.traces, examples.plans))
+        prompt = prompts(prompt, rng, size)
         example = np.concatenate([prompt, trace, plan]).astype(np.int64)
         first = len(prompt)  # the opening word; it is given, so targets begin behind it
         tokens.append(example[:-1])
+        before_response, before_solution = gap(size, other)
+        place = positions(len(example) - 1, first, before_response)
+        place[first + len(trace):] += before_solution
+        places.append(place)
         lengths.append(len(example) - 1)
         learn.append(np.arange(first, len(example) - 1) + base)
         targets.append(example[first + 1:])
@@ -41,7 +57,7 @@ def make_batch(examples: Examples, indices: np.ndarray) -> Batch:
         in_plan.append(np.arange(first + 1, len(example)) > len(prompt) + len(trace))
         base += lengths[-1]
     return Batch(*(np.concatenate(part) if np.ndim(part[0]) else np.array(part)
-                   for part in (tokens, lengths, learn, targets, in_plan)))
+                   for part in (tokens, places, lengths, learn, targets, in_plan)))
 
 
 class Batches:
@@ -54,14 +70,17 @@ class Batches:
         examples: what to learn from.
         batch_size: examples a step.
         epochs: how often each is seen.
-        seed: of the order.
+        seed: of the order, and with the step of what layouts draw.
+        gap, prompts: entries of `layouts.GAPS` and `layouts.PROMPTS`.
 
     Raises:
         ValueError: there are fewer examples than a batch takes.
     """
 
-    def __init__(self, examples: Examples, batch_size: int, epochs: int, seed: int):
+    def __init__(self, examples: Examples, batch_size: int, epochs: int, seed: int, *,
+                 gap: Callable = GAPS["none"], prompts: Callable = PROMPTS["as_is"]):
         self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self.gap, self.prompts = gap, prompts
         self.per_epoch = len(examples) // batch_size
         if not self.per_epoch:
             raise ValueError(f"batch_size: got {batch_size}, takes at most the {len(examples)} "
@@ -80,4 +99,5 @@ class Batches:
         return self._order(epoch)[place * self.batch_size:(place + 1) * self.batch_size]
 
     def __getitem__(self, step: int) -> Batch:
-        return make_batch(self.examples, self.indices(step))
+        return make_batch(self.examples, self.indices(step), self.gap, self.prompts,
+                          (self.seed, step))

@@ -44,6 +44,10 @@ class Condition:
         """The word that ends the prompt and opens the response."""
         return REASONING if self.has_trace else SOLUTION
 
+    def settings(self, given: dict) -> dict:
+        """All its parameters, by name: as given, else their defaults."""
+        return {name: known.default for name, known in self.parameters.items()} | given
+
 
 def no_trace(corpus: Corpus, seed: int) -> Segments:
     """The plan follows the prompt."""
@@ -102,6 +106,7 @@ class Examples:
     prompts: Segments
     traces: Segments
     plans: Segments
+    sizes: np.ndarray  # int64 [n], tokens of the examples' own traces: what gaps are drawn from
 
     def __len__(self) -> int:
         return len(self.prompts.begins)
@@ -117,15 +122,15 @@ def put_together(corpus: Corpus, condition: Condition, seed: int, **parameters) 
     Raises:
         CorpusError: the condition gave something else than a trace for each example.
     """
-    defaults = {name: known.default for name, known in condition.parameters.items()}
-    traces = condition.traces(corpus, seed, **defaults | parameters)
+    traces = condition.traces(corpus, seed, **condition.settings(parameters))
     lengths = traces.lengths()
     fits = (lengths > 0) if condition.has_trace else (lengths == 0)
     if lengths.shape != (len(corpus),) or not fits.all():
         takes = "a trace for each example" if condition.has_trace else "no traces"
         raise CorpusError(f"{condition.label}: got {np.count_nonzero(lengths)} traces for "
                           f"{len(corpus)} examples, takes {takes}")
-    return Examples(corpus.part(PROMPT_PART), traces, corpus.part(PLAN_PART))
+    return Examples(corpus.part(PROMPT_PART), traces, corpus.part(PLAN_PART),
+                    corpus.part(TRACE_PART).lengths())
 
 
 def prompts(corpus: Corpus, condition: Condition) -> list[np.ndarray]:

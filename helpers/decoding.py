@@ -44,7 +44,8 @@ PACES = {"cpu": Pace(look=1, reach=64, refill=1 / 8, shrink=1 / 8),
 
 def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: int,
              batch_size: int = 256, temperature: float = 0.0, seed: int = 0,
-             full_precision: bool = False, title: str | None = None) -> list[np.ndarray]:
+             full_precision: bool = False, positions: list[np.ndarray] | None = None,
+             title: str | None = None) -> list[np.ndarray]:
     """Lets a model answer once; the arguments are those of `Decoder` and its `answer`.
 
     Returns:
@@ -53,7 +54,8 @@ def generate(model: Transformer, prompts: list[np.ndarray], *, max_new_tokens: i
     """
     decoder = Decoder(model, full_precision=full_precision)
     return decoder.answer(prompts, max_new_tokens=max_new_tokens, batch_size=batch_size,
-                          temperature=temperature, seed=seed, title=title).ids
+                          temperature=temperature, seed=seed, positions=positions,
+                          title=title).ids
 
 
 class Answers(NamedTuple):
@@ -86,7 +88,7 @@ class Decoder:
     @torch.no_grad()
     def answer(self, prompts: list[np.ndarray], *, max_new_tokens: int, batch_size: int = 256,
                temperature: float = 0.0, seed: int = 0, log_probabilities: bool = False,
-               title: str | None = None) -> Answers:
+               positions: list[np.ndarray] | None = None, title: str | None = None) -> Answers:
         """Answers prompts.
 
         Args:
@@ -96,6 +98,8 @@ class Decoder:
             temperature: 0 takes the likeliest token, above that tokens are drawn.
             seed: of those draws.
             log_probabilities: whether to give those of the tokens written, at temperature 1.
+            positions: of the tokens of each prompt, see `layouts.positions`; an answer's go on
+                from the last. Counted from 0 if None.
             title: of a progress bar; none is shown without.
 
         Raises:
@@ -136,7 +140,7 @@ class Decoder:
                     collect(ended)
                     if len(waiting):
                         next_prompts, waiting = np.split(waiting, [len(ended)])
-                        rows.fill(ended[:len(next_prompts)], next_prompts, prompts)
+                        rows.fill(ended[:len(next_prompts)], next_prompts, prompts, positions)
                         continue  # a first token may be a last one
                     rows.drop(ended)
                 for _ in range(pace.look):
@@ -202,7 +206,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.prompts)
 
-    def fill(self, rows: np.ndarray, which: np.ndarray, prompts: list[np.ndarray]) -> None:
+    def fill(self, rows: np.ndarray, which: np.ndarray, prompts: list[np.ndarray],
+             positions: list[np.ndarray] | None = None) -> None:
         """Gives rows (int [b]) to prompts (int [b]) and writes the first token of each."""
         self.prompts[rows] = which
         self.lengths[rows] = [len(prompts[i]) for i in which]
@@ -212,7 +217,9 @@ class Rows:
             drawn = [np.random.default_rng([self.seed, i]).random(self.end + 1, np.float32)
                      for i in which]
             self.draws[index] = torch.from_numpy(np.stack(drawn)).to(index.device)
-        self._write(index, prefill(self.model, self.cache, [prompts[i] for i in which], index))
+        asked, placed = ([all_of[i] for i in which] if all_of else None
+                         for all_of in (prompts, positions))
+        self._write(index, prefill(self.model, self.cache, asked, index, placed))
 
     def step(self, longest: int) -> None:
         """Feeds each row its last token and writes the next.

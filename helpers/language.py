@@ -24,7 +24,7 @@ from helpers.maze import Maze, Mazes
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 WORDS = ("query", "start", "goal", "wall", "reasoning", "create", "close", "solution", "plan",
          "end")
-PAD = 0
+PAD, UNKNOWN = 0, 3
 QUERY, START, GOAL, WALL, REASONING, CREATE_WORD, CLOSE_WORD, SOLUTION, PLAN, END = range(4, 14)
 FIRST_COORDINATE = 14
 

@@ -35,6 +35,7 @@ class ModelConfig:
     kv_heads: int = 2  # key/value heads, a divisor of heads
     mlp_width: int = 4864
     rope_theta: float = 1e6  # base of the rotary wavelengths
+    rotary_heads: int | None = None  # key/value heads that know positions, with their queries; all
     norm_eps: float = 1e-6
     init_std: float = 0.02
 
@@ -45,6 +46,9 @@ class ModelConfig:
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads: got {self.kv_heads}, takes a divisor of heads "
                              f"({self.heads})")
+        if self.rotary_heads is not None and not 0 <= self.rotary_heads <= self.kv_heads:
+            raise ValueError(f"rotary_heads: got {self.rotary_heads}, takes 0 to {self.kv_heads}, "
+                             "the kv_heads")
 
     @property
     def head_width(self) -> int:
@@ -76,13 +80,17 @@ class Rotary(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         exponents = torch.arange(0, config.head_width, 2) / config.head_width
-        angles = torch.outer(torch.arange(config.context).float(), config.rope_theta ** -exponents)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        frequencies = (config.rope_theta ** -exponents)[None]
+        if config.rotary_heads is not None:  # the others turn by nothing, wherever they are
+            turning = (torch.arange(config.kv_heads) < config.rotary_heads).float()
+            queries = turning.repeat_interleave(config.heads // config.kv_heads)
+            frequencies = torch.cat([queries, turning])[:, None] * frequencies
+        self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """int64 [N] → cos and sin, each float32 [N, 1, D/2]."""
-        return self.cos[positions, None], self.sin[positions, None]
+        """int64 [N] → cos and sin, each float32 [N, 1, D/2], or [N, H + K, D/2]."""
+        angles = positions.float()[:, None, None] * self.frequencies
+        return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
@@ -236,18 +244,18 @@ class Cache:
     """Keys and values of B rows, allocated once for the longest prompt and answer.
 
     ``keys`` and ``values`` are [layers, B, K, T, D]; ``lengths`` int64 [B] counts the tokens
-    each row has, read from the same cache by `step`.
+    each row has, ``gaps`` int64 [B] says how far the positions of the next are ahead of that.
     """
 
     def __init__(self, config: ModelConfig, rows: int, longest: int, dtype, device):
         shape = (config.layers, rows, config.kv_heads, longest, config.head_width)
         self.keys, self.values = (_zeros(shape, dtype, torch.device(device)) for _ in range(2))
-        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
-        self._whole = self.keys, self.values, self.lengths
+        self.lengths, self.gaps = torch.zeros(2, rows, dtype=torch.int64, device=device)
+        self._whole = self.keys, self.values, self.lengths, self.gaps
 
     def whole(self) -> "Cache":
         """All rows again, none with a token."""
-        self.keys, self.values, self.lengths = self._whole
+        self.keys, self.values, self.lengths, self.gaps = self._whole
         self.lengths.zero_()
         return self
 
@@ -266,8 +274,10 @@ class Cache:
         n = len(rows)
         self.keys, self.values = self.keys[:, :n], self.values[:, :n]
         # in place: a CUDA graph may hold on to this memory
-        self.lengths[:n] = self.lengths[rows]
-        self.lengths = self.lengths[:n]
+        for name in ("lengths", "gaps"):
+            counts = getattr(self, name)
+            counts[:n] = counts[rows]
+            setattr(self, name, counts[:n])
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -280,19 +290,22 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> 
 
 @torch.no_grad()
 def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
-            rows: Tensor | None = None) -> Tensor:
+            rows: Tensor | None = None, positions: list[np.ndarray] | None = None) -> Tensor:
     """Reads whole prompts into a cache, over whatever was there.
 
     Args:
         prompts: b arrays of token ids.
         rows: int64 [b], the row for each; all rows in their order if None.
+        positions: of the tokens of each prompt; the next token's follows the last. Counted
+            from 0 if None.
 
     Returns:
         Logits after the last token of each prompt, float32 [b, vocabulary].
     """
     device = cache.lengths.device
     lengths = np.array([len(prompt) for prompt in prompts])
-    packing = pack(lengths, groups=1).to(device)
+    placed = None if positions is None else np.concatenate(positions)
+    packing = pack(lengths, groups=1, positions=placed).to(device)
     tokens = np.zeros(len(packing.positions), np.int64)
     tokens[:lengths.sum()] = np.concatenate(prompts)
     rope = model.rotary(packing.positions)
@@ -300,7 +313,7 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
     counts = torch.from_numpy(lengths).to(device)
     rows = torch.arange(len(prompts), device=device) if rows is None else rows
     row_of = rows.repeat_interleave(counts, output_size=int(lengths.sum()))
-    places = packing.positions[:len(row_of)]
+    places = torch.arange(len(row_of), device=device) - packing.begins[:len(row_of)]
     for layer, block in enumerate(model.blocks):
         attention = block.attention
         qkv = attention.project(block.attention_norm(x), rope)
@@ -311,6 +324,7 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
         x = x + attention.attend(qkv, packing)
         x = x + block.mlp(x)
     cache.lengths[rows] = counts
+    cache.gaps[rows] = packing.positions[counts.cumsum(0) - 1] + 1 - counts
     return model.exact_logits(model.norm(x[counts.cumsum(0) - 1]))
 
 
@@ -326,7 +340,7 @@ def step(model: Transformer, cache: Cache, tokens: Tensor, alive: Tensor | None 
     Returns:
         The logits after it, float32 [B, vocabulary].
     """
-    rope = model.rotary(cache.lengths)
+    rope = model.rotary(cache.lengths + cache.gaps)
     x = model.embedding(tokens)
     for block, keys, values in zip(model.blocks, cache.keys, cache.values, strict=True):
         x = block.step(x, rope, keys, values, cache.lengths, longest or keys.shape[2])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from helpers.engine.files import atomic
 from helpers.engine.muon import Muon
 from helpers.engine.packing import pack, round_up
 from helpers.engine.progress import bar
+from helpers.layouts import GAPS, PROMPTS
 from helpers.model import ModelConfig, Transformer
 
 
@@ -56,6 +57,9 @@ class TrainingConfig(BaseModel):
     decay_fraction: float = Field(0.5, ge=0, le=1)  # last share of the steps: the rate falls to 0
     clip_norm: PositiveFloat = 1.0  # largest gradient norm
     plan_weight: PositiveFloat = 1.0  # loss weight of a plan token; a trace token has 1
+    mean_over: PositiveInt | None = None  # examples whose tokens share one mean; all of a step
+    gap: Literal[tuple(GAPS)] = "none"  # positions left out before a response (`layouts`)
+    prompts: Literal[tuple(PROMPTS)] = "as_is"  # what is done to prompts (`layouts`)
     snapshots: PositiveInt = 8  # points of the run at which weights are kept for a learning curve
     checkpoint_every: PositiveInt = 500  # steps
     log_every: PositiveInt = 20  # steps
@@ -90,8 +94,10 @@ class Likelihood:
     def __call__(self, batch: Batch) -> Callable[[], dict]:
         """Adds the gradients of one batch; what is returned gives the numbers to log."""
         losses, each = [], []
+        weights = token_weights(batch, self.settings.plan_weight, self.settings.mean_over)
         for part in micro_batches(batch, self.settings.micro_batch_tokens):
-            tensors = to_tensors(part, self.settings.plan_weight, self.device, whole=batch)
+            of_part, weights = np.split(weights, [len(part.targets)])
+            tensors = to_tensors(part, of_part, self.device)
             with autocast(self.device):
                 loss, each_of_part = self._loss(*tensors)
             loss.backward()
@@ -345,27 +351,40 @@ def micro_batches(batch: Batch, tokens: int | None) -> list[Batch]:
         last = max(first + 1, int(np.searchsorted(ends, base + tokens, "right")))
         end = int(ends[last - 1])
         a, b = np.searchsorted(batch.learn, [base, end])
-        parts.append(Batch(batch.tokens[base:end], batch.lengths[first:last],
-                           batch.learn[a:b] - base, batch.targets[a:b], batch.in_plan[a:b]))
+        parts.append(Batch(batch.tokens[base:end], batch.positions[base:end],
+                           batch.lengths[first:last], batch.learn[a:b] - base,
+                           batch.targets[a:b], batch.in_plan[a:b]))
         first, base = last, end
     return parts
 
 
-def to_tensors(batch: Batch, plan_weight: float, device: torch.device,
-               whole: Batch | None = None) -> tuple:
-    """The arguments of `Transformer.loss`; weights sum to 1, over the whole of which it is a part.
+def token_weights(batch: Batch, plan_weight: float, mean_over: int | None = None) -> np.ndarray:
+    """How much each target counts in the loss of a step, float32 [M], 1 in all.
+
+    Args:
+        plan_weight: of a plan's token, where a trace's has 1.
+        mean_over: so many examples have one mean, the loss is the mean of these; one mean over
+            all tokens of the step if None.
+    """
+    weights = np.where(batch.in_plan, plan_weight, 1.0)
+    example = np.searchsorted(np.cumsum(batch.lengths), batch.learn, "right")
+    group = example // (mean_over or len(batch.lengths))
+    sums = np.bincount(group, weights)
+    return (weights / sums[group] / len(sums)).astype(np.float32)
+
+
+def to_tensors(batch: Batch, weights: np.ndarray, device: torch.device) -> tuple:
+    """The arguments of `Transformer.loss` for a batch, or a part of one, and its tokens' weights.
 
     Sizes are rounded up to multiples of 256, since each new one costs a CPU's library of
     kernels time and memory; what fills them up weighs nothing.
     """
-    packing = pack(batch.lengths)
-    weights, total = (np.where(part.in_plan, plan_weight, 1.0).astype(np.float32)
-                      for part in (batch, whole or batch))
+    packing = pack(batch.lengths, positions=batch.positions)
     n, m = len(packing.positions), round_up(len(batch.targets), 256)
     tokens, learn, targets, weights = (
         torch.from_numpy(np.pad(array, (0, size - len(array)), constant_values=filler)).to(device)
         for array, size, filler in ((batch.tokens, n, 0), (batch.learn, m, n - 1),
-                                    (batch.targets, m, 0), (weights / total.sum(), m, 0)))
+                                    (batch.targets, m, 0), (weights, m, 0)))
     return tokens, packing.to(device), learn, targets, weights
 
 

@@ -70,21 +70,20 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 # ── packed tokens ───────────────────────────────────────────────────────────────────────
 
 
-def document_mask(positions: Tensor) -> BlockMask:
+def document_mask(starts: Tensor) -> BlockMask:
     """Which tokens see which: those before them in their own example, and themselves.
 
     Args:
-        positions: int64 [N], each token's place in its example; on the device to be used.
+        starts: int64 [N], where each token's example begins; on the device to be used.
 
     Raises:
         ValueError: N is no multiple of `BLOCK`.
     """
-    n = len(positions)
+    n = len(starts)
     if n % BLOCK:
-        raise ValueError(f"positions: got {n} tokens, takes a multiple of {BLOCK}")
-    starts = torch.arange(n, device=positions.device) - positions  # where its example begins
+        raise ValueError(f"starts: got {n} tokens, takes a multiple of {BLOCK}")
     begins = starts.view(-1, BLOCK)
-    query = torch.arange(n // BLOCK, device=positions.device)[:, None]
+    query = torch.arange(n // BLOCK, device=starts.device)[:, None]
     key = query.T
     # `starts` never falls, so the first token of a block reaches back furthest, the last least
     seen = (begins[:, :1] // BLOCK <= key) & (key <= query)

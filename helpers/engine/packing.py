@@ -27,7 +27,8 @@ class Packing:
     On a GPU there are no rows but a mask.
     """
 
-    positions: Tensor  # int64 [N], place in its own example
+    positions: Tensor  # int64 [N], place in its own example, or wherever rotary embeddings put it
+    begins: Tensor  # int64 [N], where its own example begins
     places: Tensor | None  # int64 [P], for each place of all groups the token that stands there
     tokens_at: Tensor | None  # int64 [N], the inverse: for each token its place
     shapes: list[tuple[int, int]]  # (b, t) of each group; P is the sum of b·t
@@ -36,20 +37,21 @@ class Packing:
     def to(self, device) -> "Packing":
         if torch.device(device).type == "cuda" and can_compile("cuda"):
             return self.masked(device)
-        return Packing(self.positions.to(device), self.places.to(device),
-                       self.tokens_at.to(device), self.shapes)
+        return Packing(*(x.to(device) for x in (self.positions, self.begins, self.places,
+                                                self.tokens_at)), self.shapes)
 
     def masked(self, device) -> "Packing":
         """The same without rows."""
-        positions = self.positions.to(device)
-        return Packing(positions, None, None, [], document_mask(positions))
+        positions, begins = self.positions.to(device), self.begins.to(device)
+        return Packing(positions, begins, None, None, [], document_mask(begins))
 
 
 def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
-         row_multiple: int = 32) -> Packing:
+         row_multiple: int = 32, positions: np.ndarray | None = None) -> Packing:
     """The packing of examples with these lengths (int ``[B]``, in batch order).
 
     Args:
+        positions: of the tokens, int64 [sum of lengths]; counted from 0 in each example if None.
         groups: into how many groups of similar length attention splits the batch.
         token_multiple: N is rounded up to a multiple of this, to keep shapes few.
         row_multiple: the same for the length of a group's rows.
@@ -57,9 +59,11 @@ def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
     lengths = np.asarray(lengths, np.int64)
     ends = np.cumsum(lengths)
     total = round_up(int(ends[-1]) + 1, token_multiple)
-    positions = np.zeros(total, np.int64)
-    for end, length in zip(ends, lengths, strict=True):
-        positions[end - length:end] = np.arange(length)
+    begins = np.arange(total)  # a token of no example is one of its own
+    begins[:ends[-1]] = np.repeat(ends - lengths, lengths)
+    placed = np.arange(total) - begins
+    if positions is not None:
+        placed[:ends[-1]] = positions
     tokens_at = np.zeros(total, np.int64)
     places, shapes, base = [], [], 0
     for rows in np.array_split(np.argsort(lengths, kind="stable"), min(groups, len(lengths))):
@@ -74,8 +78,8 @@ def pack(lengths: np.ndarray, groups: int = 4, token_multiple: int = 256,
         base += group.size
     # tokens of no example read from an empty place, whose gradient is zero
     tokens_at[ends[-1]:] = base - 1
-    return Packing(torch.from_numpy(positions), torch.from_numpy(np.concatenate(places)),
-                   torch.from_numpy(tokens_at), shapes)
+    return Packing(*map(torch.from_numpy, (placed, begins, np.concatenate(places), tokens_at)),
+                   shapes)
 
 
 def round_up(number: int, multiple: int) -> int:

@@ -19,7 +19,13 @@ def qwen2_config(config: ModelConfig) -> dict:
 
     A sequence ends with our ``end``. There is no token for padding: Qwen2 would keep that
     token's embedding from learning.
+
+    Raises:
+        ValueError: only some heads know positions, which Qwen2 does not have.
     """
+    if config.rotary_heads not in (None, config.kv_heads):
+        raise ValueError(f"rotary_heads: got {config.rotary_heads}, takes all {config.kv_heads} "
+                         "for an export; Qwen2's heads all know positions")
     return {"vocab_size": config.vocabulary, "hidden_size": config.width,
             "num_hidden_layers": config.layers, "intermediate_size": config.mlp_width,
             "num_attention_heads": config.heads, "num_key_value_heads": config.kv_heads,

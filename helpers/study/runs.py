@@ -23,6 +23,7 @@ from helpers.corpus import Corpus, build
 from helpers.engine.files import PROJECT, sha256
 from helpers.evaluation import curve_point, judge, respond, texts
 from helpers.generators import GENERATORS
+from helpers.layouts import GAPS, PROMPTS
 from helpers.show import charts, sentences
 from helpers.show.report import write_report
 from helpers.study.products import Product, Store
@@ -88,7 +89,8 @@ class Run:
         return Product(f"model {spec.name}",
                        (f"models/{spec.name}/model.safetensors",
                         f"models/{spec.name}/metrics.jsonl"),
-                       settings, (Trainer, Batches, put_together, condition.traces),
+                       settings, (Trainer, Batches, put_together, condition.traces,
+                                  GAPS[scale.training.gap], PROMPTS[scale.training.prompts]),
                        "05_training", (self.corpus("train", scale=scale),))
 
     def curve(self, spec: ModelSpec) -> Product:
@@ -150,9 +152,9 @@ class Run:
 
     def parameters(self, spec: ModelSpec) -> dict:
         """The parameters of a model's condition: as its variation has them, else their defaults."""
-        given = dict(spec.variation)
-        return {name: given.get(name, parameter.default)
-                for name, parameter in CONDITIONS[spec.condition].parameters.items()}
+        condition = CONDITIONS[spec.condition]
+        return condition.settings({name: value for name, value in spec.variation
+                                   if name in condition.parameters})
 
     def load(self, product: Product) -> Corpus:
         """Reads a corpus, checked to be what the present settings make.

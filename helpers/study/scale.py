@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -80,6 +81,7 @@ class ModelShape(_Section):
     kv_heads: PositiveInt
     mlp_width: PositiveInt
     rope_theta: PositiveFloat
+    rotary_heads: NonNegativeInt | None = None
     norm_eps: PositiveFloat = 1e-6
     init_std: PositiveFloat = 0.02
 

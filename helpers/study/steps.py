@@ -22,6 +22,7 @@ from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, Recipe, build, count_possible, overlap
 from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
+from helpers.layouts import GAPS, PROMPTS
 from helpers.ownmazes import solvable
 from helpers.show.figures import write_svg
 from helpers.show.report import write_report
@@ -125,7 +126,9 @@ def examples_of(run: Run, spec: ModelSpec) -> tuple[Batches, dict]:
     examples = corpus(run, run.corpus("train", scale=scale))
     together = put_together(examples, CONDITIONS[spec.condition], spec.seed,
                             **run.parameters(spec))
-    batches = Batches(together, scale.training.batch_size, scale.training.epochs, spec.seed)
+    training = scale.training
+    batches = Batches(together, training.batch_size, training.epochs, spec.seed,
+                      gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
     return batches, {**examples.recipe.__dict__, "sha256": examples.sha256}
 
 
