@@ -33,18 +33,17 @@ def _on_a_cpu(monkeypatch):
         yield
 
 
-def allowed(positions: torch.Tensor) -> torch.Tensor:
+def allowed(start: torch.Tensor) -> torch.Tensor:
     """bool [N, N], query by key, written out."""
-    n = len(positions)
-    start = torch.arange(n) - positions
+    n = len(start)
     return (start[:, None] == start) & (torch.arange(n)[:, None] >= torch.arange(n))
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=9))
 def test_mask(lengths):
-    positions = pack(np.array(lengths)).positions
-    mask, n = document_mask(positions), len(positions)
-    expected = allowed(positions)
+    begins = pack(np.array(lengths)).begins
+    mask, n = document_mask(begins), len(begins)
+    expected = allowed(begins)
     tokens = torch.arange(n)
     assert torch.equal(mask.mask_mod(0, 0, tokens[:, None], tokens), expected)
     blocks = expected.view(n // BLOCK, BLOCK, n // BLOCK, BLOCK).transpose(1, 2)
@@ -77,20 +76,20 @@ def test_rows_are_as_written_out(t, heads):
 
 
 def test_number_of_tokens_that_no_mask_takes():
-    with pytest.raises(ValueError, match=r"^positions: got 130 tokens, takes a multiple of 128$"):
+    with pytest.raises(ValueError, match=r"^starts: got 130 tokens, takes a multiple of 128$"):
         document_mask(torch.arange(130))
 
 
 @pytest.mark.parametrize("heads", [(4, 4), (6, 2), (4, 1)], ids=str)
 def test_as_written_out(heads):
-    positions = pack(np.array([70, 3, 200])).positions
-    n, (h, k) = len(positions), heads
+    begins = pack(np.array([70, 3, 200])).begins
+    n, (h, k) = len(begins), heads
     generator = torch.Generator().manual_seed(0)
     q, key, v = (torch.randn(n, m, 16, generator=generator) for m in (h, k, k))
-    ours = masked_attention(q, key, v, document_mask(positions))
+    ours = masked_attention(q, key, v, document_mask(begins))
     for head in range(h):
         scores = q[:, head] @ key[:, head * k // h].T / 4
-        weights = scores.masked_fill(~allowed(positions), -torch.inf).softmax(-1)
+        weights = scores.masked_fill(~allowed(begins), -torch.inf).softmax(-1)
         torch.testing.assert_close(ours[:, head], weights @ v[:, head * k // h])
 
 

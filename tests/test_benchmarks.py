@@ -16,7 +16,7 @@ from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
-from helpers.training import to_tensors
+from helpers.training import to_tensors, token_weights
 
 CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 12))
 CONFIG = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=256, width=32, layers=2, heads=4,
@@ -60,7 +60,8 @@ def test_the_peer_learns_the_same_tokens(condition):
     assert given["attention_mask"].sum() == batch.lengths.sum() + 4  # the last tokens as well
     assert given["labels"][given["labels"] != qwen2.IGNORED].tolist() == batch.targets.tolist()
     ours = Transformer(CONFIG, 5)
-    loss, _ = ours.loss(*to_tensors(batch, 1.0, torch.device("cpu")))
+    loss, _ = ours.loss(*to_tensors(batch, token_weights(batch, 1.0),
+                                   torch.device("cpu")))
     assert qwen2.qwen2(ours)(**given).loss.item() == pytest.approx(loss.item(), rel=1e-5)
 
 

@@ -1,6 +1,6 @@
 """The transformer: the same function as transformers' Qwen2, and packing that changes nothing."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from helpers.decoding import generate
 from helpers.engine.packing import pack
+from helpers.layouts import positions
 from helpers.model import ModelConfig, Transformer
 from helpers.share.export import qwen2_config, qwen2_state
 
@@ -27,10 +28,10 @@ def examples(config: ModelConfig, lengths: list[int], seed: int = 0) -> list[np.
     return [rng.integers(config.vocabulary, size=length) for length in lengths]
 
 
-def packed(sequences: list[np.ndarray]) -> tuple:
+def packed(sequences: list[np.ndarray], placed: list[np.ndarray] | None = None) -> tuple:
     """Tokens and packing of these sequences, and where each begins and ends."""
     lengths = np.array([len(sequence) for sequence in sequences])
-    packing = pack(lengths)
+    packing = pack(lengths, positions=None if placed is None else np.concatenate(placed))
     tokens = np.zeros(len(packing.positions), np.int64)
     tokens[:lengths.sum()] = np.concatenate(sequences)
     return torch.from_numpy(tokens), packing, np.cumsum(lengths) - lengths, np.cumsum(lengths)
@@ -50,32 +51,77 @@ def qwen2(model: Transformer) -> Qwen2ForCausalLM:
 
 
 @torch.no_grad()
-def test_same_logits_as_transformers(model):
+@pytest.mark.parametrize("gap", [0, 5, 400, -3])
+def test_same_logits_as_transformers(model, gap):
     sequences = examples(model.config, [30, 1, 64, 7, 31, 33, 12])
-    tokens, packing, starts, ends = packed(sequences)
+    placed = [positions(len(sequence), len(sequence) // 2, gap) for sequence in sequences]
+    tokens, packing, starts, ends = packed(sequences, placed)
     ours = model(tokens, packing)
     longest = max(map(len, sequences))
     padded = torch.zeros(len(sequences), longest, dtype=torch.int64)
-    mask = torch.zeros_like(padded)
+    mask, places = torch.zeros_like(padded), torch.zeros_like(padded)
     for row, sequence in enumerate(sequences):
         padded[row, :len(sequence)], mask[row, :len(sequence)] = torch.from_numpy(sequence), 1
-    theirs = qwen2(model)(padded, attention_mask=mask).logits
+        places[row, :len(sequence)] = torch.from_numpy(placed[row])
+    theirs = qwen2(model)(padded, attention_mask=mask, position_ids=places).logits
     assert theirs.std() > 0.3  # there is something to compare
     for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
         assert (ours[start:end] - theirs[row, :end - start]).abs().max() < 1e-4
 
 
-def test_same_gradients_as_transformers(model):
+@pytest.mark.parametrize("gap", [0, 17])
+def test_same_gradients_as_transformers(model, gap):
     sequence = torch.from_numpy(examples(model.config, [40])[0])
-    tokens, packing, _, _ = packed([sequence[:-1].numpy()])
+    placed = positions(39, 10, gap)
+    tokens, packing, _, _ = packed([sequence[:-1].numpy()], [placed])
     learn = torch.arange(10, 39)
     loss, _ = model.loss(tokens, packing, learn, sequence[learn + 1], torch.full((29,), 1 / 29))
     loss.backward()
     other = qwen2(model)
-    F.cross_entropy(other(sequence[None, :-1]).logits[0, learn], sequence[learn + 1]).backward()
+    logits = other(sequence[None, :-1], position_ids=torch.from_numpy(placed)[None]).logits
+    F.cross_entropy(logits[0, learn], sequence[learn + 1]).backward()
     ours = qwen2_state({name: weight.grad for name, weight in model.named_parameters()})
     for name, weight in other.named_parameters():
         torch.testing.assert_close(ours[name], weight.grad, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("gap", [3, 200, -4])
+def test_same_greedy_tokens_as_transformers_behind_a_gap(model, gap):
+    """Prompts of one length at a time: rows are handed on, shrunk and filled again all the same."""
+    prompts = examples(model.config, [5, 17, 8, 30, 17, 12, 9], seed=3)
+    placed = [positions(len(prompt), len(prompt) - 1, gap) for prompt in prompts]
+    ours = generate(model, prompts, max_new_tokens=12, batch_size=3, full_precision=True,
+                    positions=placed)
+    other = qwen2(model)
+    for prompt, place, answer in zip(prompts, placed, ours, strict=True):
+        ids, places = prompt.tolist(), place.tolist()
+        for token in answer:
+            with torch.no_grad():
+                logits = other(torch.tensor([ids]), position_ids=torch.tensor([places])).logits
+            assert token == logits[0, -1].argmax()
+            ids.append(int(token))
+            places.append(places[-1] + 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("heads", [0, 1])
+def test_heads_without_positions(heads):
+    """Key/value heads from the first one that does not turn on, and their queries, know none."""
+    config = replace(CONFIGS["grouped"], rotary_heads=heads)
+    model, plain = scrambled(config), scrambled(CONFIGS["grouped"])
+    (sequence,) = examples(config, [20])
+    tokens, packing, _, _ = packed([sequence])
+    _, moved, _, _ = packed([sequence], [np.random.default_rng(1).permutation(500)[:20]])
+    same = torch.equal(model(tokens, packing), model(tokens, moved))
+    assert same == (heads == 0)
+    assert not torch.equal(plain(tokens, packing), plain(tokens, moved))
+    qkv = [m.blocks[0].attention.project(m.embedding(tokens), m.rotary(packing.positions))
+           for m in (model, plain)]
+    shared = config.heads // config.kv_heads
+    turning = [*range(heads * shared), *range(config.heads, config.heads + heads)]
+    assert torch.equal(qkv[0][:, turning], qkv[1][:, turning])
+    assert not torch.equal(qkv[0][:, heads * shared:config.heads],
+                           qkv[1][:, heads * shared:config.heads])
 
 
 def test_same_greedy_tokens_as_transformers(model):
@@ -104,6 +150,7 @@ def test_packing(lengths, groups, token_multiple, row_multiple):
     assert sum(b for b, _ in packing.shapes) == len(lengths)
     assert len(packing.shapes) == min(groups, len(lengths))
     assert packing.positions[:n].tolist() == [i for length in lengths for i in range(length)]
+    assert (torch.arange(total) - packing.begins).tolist() == packing.positions.tolist()
     places, tokens_at = packing.places, packing.tokens_at
     assert torch.equal(places[tokens_at[:n]], torch.arange(n))  # there and back
     assert set(places.tolist()) == {*range(n), total - 1}

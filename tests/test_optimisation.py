@@ -17,7 +17,7 @@ from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
-from helpers.training import Trainer, TrainingConfig, to_tensors
+from helpers.training import Trainer, TrainingConfig, to_tensors, token_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,7 +48,8 @@ def written_out(**changes) -> dict[str, np.ndarray]:
                 value.copy_(torch.from_numpy(weights[name]))
         model.zero_grad()
         batch = make_batch(EXAMPLES, order.indices(step))
-        model.loss(*to_tensors(batch, about["plan_weight"], torch.device("cpu")))[0].backward()
+        model.loss(*to_tensors(
+            batch, token_weights(batch, about["plan_weight"]), torch.device("cpu")))[0].backward()
         gradients = {name: p.grad.double().numpy() for name, p in model.named_parameters()}
         norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
         rate = min(1.0, (step + 1) / about["warmup"], (STEPS - step) / about["decay"])

@@ -150,6 +150,24 @@ def test_a_step_in_parts_is_the_same_step(tmp_path, monkeypatch, tokens):
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-7, msg=name)
 
 
+@pytest.mark.parametrize(("plan_weight", "mean_over"), [(1.0, None), (4.0, 3), (1.0, 1)])
+def test_weights_of_tokens(plan_weight, mean_over):
+    batch = make_batch(SWAPPED, np.arange(8))
+    weights = training.token_weights(batch, plan_weight, mean_over)
+    assert weights.dtype == np.float32
+    ends = np.cumsum(batch.lengths)
+    of_example = [(batch.learn >= end - length) & (batch.learn < end)
+                  for end, length in zip(ends, batch.lengths, strict=True)]
+    shares = range(0, 8, mean_over or 8)
+    for first in shares:  # the last of 8 by threes has two examples, and counts as much
+        part = np.any(of_example[first:first + (mean_over or 8)], axis=0)
+        assert weights[part].sum() == pytest.approx(1 / len(shares), rel=1e-5)
+        trace, plan = (set(weights[part & which].tolist())
+                       for which in (~batch.in_plan, batch.in_plan))
+        assert len(trace) == len(plan) == 1
+        assert plan.pop() == pytest.approx(plan_weight * trace.pop(), rel=1e-5)
+
+
 # ── it learns ───────────────────────────────────────────────────────────────────────────
 
 
@@ -180,7 +198,8 @@ def test_metrics_are_what_they_say(tmp_path, monkeypatch):
             i + 1, 8 * (i + 1), tokens, response_tokens]
         if i == 0:
             run.model.load_state_dict(start)
-            arrays = training.to_tensors(batch, 1.0, torch.device("cpu"))
+            arrays = training.to_tensors(batch, training.token_weights(batch, 1.0),
+                                         torch.device("cpu"))
             logits = run.model(arrays[0], arrays[1])[torch.from_numpy(batch.learn)]
             targets = torch.from_numpy(batch.targets)
             each = F.cross_entropy(logits, targets, reduction="none").detach().numpy()
@@ -195,7 +214,8 @@ def test_shapes_of_a_batch_are_few_and_what_fills_them_weighs_nothing():
     sizes = set()
     source = Batches(SWAPPED, 8, 1, 3)
     for batch in (source[step] for step in range(STEPS)):
-        tokens, _, learn, targets, weights = training.to_tensors(batch, 4.0, torch.device("cpu"))
+        tokens, _, learn, targets, weights = training.to_tensors(
+            batch, training.token_weights(batch, 4.0), torch.device("cpu"))
         m = len(batch.targets)
         assert len(tokens) % 256 == len(learn) % 256 == 0
         assert len(learn) == len(targets) == len(weights)
@@ -246,7 +266,7 @@ def test_conditions_begin_with_the_same_weights_and_see_the_same_mazes(tmp_path,
     for condition in CONDITIONS:
         def noted(examples, indices, condition=condition):
             seen[condition].append(indices.tolist())
-            return make_batch(examples, indices)
+            return make_batch(examples, indices, *layout)
 
         monkeypatch.setattr(batches, "make_batch", noted)
         run = trainer(tmp_path / condition, condition=condition)
@@ -606,7 +626,7 @@ def squares(model, settings, compiled):
 
 
 def test_objective_and_batches_of_ones_own(tmp_path):
-    batch = Batch(*map(np.array, ([1, 0, 0], [3], [1, 2], [0, 0], [False, True])))
+    batch = Batch(*map(np.array, ([1, 0, 0], [0, 1, 2], [3], [1, 2], [0, 0], [False, True])))
     run = Trainer(Listed([batch] * 20), MODEL, SETTINGS.model_copy(update={"clip_norm": 1e9}),
                   seed=1, follows_from={"condition": "none"}, folder=tmp_path, compiled=False,
                   objective=squares)
