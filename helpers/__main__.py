@@ -253,8 +253,8 @@ def add_ask(commands) -> None:
 
 def ask(args: argparse.Namespace) -> int:
     from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
-    from helpers.evaluation import answers  # torch: seconds, only here
     from helpers.ownmazes import read_mazes, solvable
+    from helpers.responses import answers  # torch: seconds, only here
     try:
         about, _ = read_checkpoint(args.model)
         model = load_model(args.model)

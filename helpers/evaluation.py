@@ -6,7 +6,6 @@ grid is the unit: rates come with their n and a 95 % interval, and conditions ar
 the same mazes with a test, that both take grids as wholes.
 """
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -14,12 +13,8 @@ import pandas as pd
 from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
-from helpers.conditions import CONDITIONS, prompts
+from helpers.conditions import CONDITIONS
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus
-from helpers.decoding import generate
-from helpers.language import Vocabulary
-from helpers.maze import Maze, MazeError, Mazes
-from helpers.model import Transformer
 from helpers.validator import judge_responses
 
 CELL = ["condition", "seed", "distribution"]
@@ -38,42 +33,6 @@ PUBLISHED = {
 
 
 # ── responses to rows ───────────────────────────────────────────────────────────────────
-
-
-def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
-            batch_size: int = 256, title: str | None = None) -> list[np.ndarray]:
-    """A model's greedy answer to every maze of a corpus, uint16 ids after the opening word."""
-    return generate(model, prompts(corpus, CONDITIONS[condition]), max_new_tokens=max_new_tokens,
-                    batch_size=batch_size, title=title)
-
-
-def answer(model: Transformer, maze: Maze, condition: str) -> str:
-    """A model's greedy response to any maze of its grid, as `validator.explain` reads it::
-
-        model = load_model("runs/laptop/models/correct_1/model.safetensors")
-        response = answer(model, maze, "correct")
-        print(explain(maze, response))
-    """
-    return answers(model, Mazes.of([maze]), condition)[0]
-
-
-def answers(model: Transformer, mazes: Mazes, condition: str) -> list[str]:
-    """Greedy responses as text, opening word included, each as long as the context allows.
-
-    Raises:
-        MazeError: mazes of another grid than the model's.
-    """
-    rows, cols = mazes.grids.shape[1:]
-    vocabulary = Vocabulary(rows, cols)
-    if vocabulary.size != model.config.vocabulary:
-        raise MazeError(f"maze: got {rows}x{cols}, which has {vocabulary.size} tokens, takes the "
-                        f"grid of the model, which has {model.config.vocabulary}")
-    opening = np.uint16(CONDITIONS[condition].opening)
-    asked = [np.append(vocabulary.prompt_ids(mazes.maze(i)), opening)
-             for i in range(len(mazes.grids))]
-    room = model.config.context - max(map(len, asked))
-    return [vocabulary.decode(np.append(opening, ids))
-            for ids in generate(model, asked, max_new_tokens=room)]
 
 
 def judge(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> pd.DataFrame:
@@ -97,13 +56,6 @@ def judge(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> pd.Dat
     if not has_trace:
         rows["trace_error"] = None
     return rows
-
-
-def texts(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> Iterator[str]:
-    """Prompt and response of each maze as text, as the command ``validate`` reads it."""
-    given = prompts(corpus, CONDITIONS[condition])
-    for prompt, response in zip(given, responses, strict=True):
-        yield corpus.vocabulary.decode(np.concatenate([prompt, response]))
 
 
 # ── rows to tables ──────────────────────────────────────────────────────────────────────

@@ -19,9 +19,9 @@ from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
-from helpers.evaluation import answer
 from helpers.maze import Maze
 from helpers.model import ModelConfig
+from helpers.responses import answer
 from helpers.rules import explain, picture
 from helpers.training import Trainer, TrainingConfig
 
@@ -375,7 +375,7 @@ def test_ask_with_a_trace(model, capsys, monkeypatch):
     """What a model that has learnt to solve mazes would be seen to write."""
     response = ("reasoning close 0 0 c0 c4 create 1 0 c1 c3 close 1 0 c1 c3 solution "
                 "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 3 1 end")
-    monkeypatch.setattr("helpers.evaluation.answers", lambda *_: [response])
+    monkeypatch.setattr("helpers.responses.answers", lambda *_: [response])
     Path("maps.txt").write_text(MAPS)
     assert cli.main(["ask", "--model", model, "--maze", "maps.txt", "--which", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[2:] == [

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close, subplots
 
-from helpers import evaluation
+from helpers import evaluation, responses
 from helpers.checkpoints import load_model
 from helpers.corpus import Corpus, count_possible, overlap
 from helpers.experiments import EXPERIMENTS
@@ -206,8 +206,8 @@ def test_rows_survive_the_file(scale, run):
         corpus = run.load(run.corpus("test", spec.distribution))
         model = load_model(run.store.use(run.model(spec.model)), corpus)
         condition = spec.model.condition
-        responses = evaluation.respond(model, corpus, condition, max_new_tokens=180, batch_size=5)
-        made.append(evaluation.judge(corpus, condition, responses).assign(
+        written = responses.respond(model, corpus, condition, max_new_tokens=180, batch_size=5)
+        made.append(evaluation.judge(corpus, condition, written).assign(
             condition=condition, seed=3, distribution=spec.distribution, variation=""))
     made, read = pd.concat(made, ignore_index=True), steps.all_rows(run, asked)
     assert list(read.columns[:6]) == [*evaluation.CELL, "variation", "maze", "grid"]
@@ -232,8 +232,8 @@ def test_every_model_answers_with_its_own_weights(scale, run):
     assert one != other
     corpus = two.load(two.corpus("test", "wilson"))
     model = load_model(two.store.use(two.model(specs[1].model)), corpus)
-    answers = evaluation.respond(model, corpus, "correct", max_new_tokens=180, batch_size=5)
-    texts = evaluation.texts(corpus, "correct", answers)
+    answers = responses.respond(model, corpus, "correct", max_new_tokens=180, batch_size=5)
+    texts = responses.texts(corpus, "correct", answers)
     assert other == "".join(json.dumps({"text": text}, separators=(",", ":")) + "\n"
                             for text in texts)
 
@@ -248,7 +248,7 @@ def test_the_learning_curve_is_of_validation_mazes(scale, run):
     assert len(corpus) == 6
     assert not tested & {key.tobytes() for key in corpus.problems}
     model = load_model(run.store.use(run.model(spec)), corpus)
-    answers = evaluation.respond(model, corpus, "solution_only", max_new_tokens=180)
+    answers = responses.respond(model, corpus, "solution_only", max_new_tokens=180)
     rows = evaluation.judge(corpus, "solution_only", answers)
     assert curve["n"].iloc[-1] == 6
     assert curve["plan_valid"].iloc[-1] == rows["plan_valid"].mean()

@@ -264,7 +264,7 @@ def test_rows_are_written_every_so_often(tmp_path, whole):
 def test_conditions_begin_with_the_same_weights_and_see_the_same_mazes(tmp_path, monkeypatch):
     seen, weights = {condition: [] for condition in CONDITIONS}, {}
     for condition in CONDITIONS:
-        def noted(examples, indices, condition=condition):
+        def noted(examples, indices, *layout, condition=condition):
             seen[condition].append(indices.tolist())
             return make_batch(examples, indices, *layout)
 

@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -21,9 +21,10 @@ from helpers.batches import Batches
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, build
 from helpers.engine.files import PROJECT, sha256
-from helpers.evaluation import curve_point, judge, respond, texts
+from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
+from helpers.responses import ASKING, respond, texts
 from helpers.show import charts, sentences
 from helpers.show.report import write_report
 from helpers.study.products import Product, Store
@@ -103,17 +104,26 @@ class Run:
 
     def answers(self, spec: EvaluationSpec) -> Product:
         """A model's answers to the test mazes of a distribution, judged."""
-        scale = self.scale_of(spec.model)
+        scale, asked = self.scale_of(spec.model), dict(spec.answering)
+        asking = [ASKING[asked[name]] for name in ("gap", "given") if asked.get(name) in ASKING]
+        own = asked.get("given") == "own"  # the trace that the model has written unasked
         folder, _, name = f"evaluation/{spec.name}".rpartition("/")
         return Product(f"answers {spec.name}",
                        (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
-                       {"max_new_tokens": scale.decoding.max_new_tokens, **dict(spec.answering)},
-                       (respond, judge, texts), "06_evaluation",
-                       (self.model(spec.model), self.corpus("test", spec.distribution, scale)))
+                       {"max_new_tokens": scale.decoding.max_new_tokens, **asked},
+                       (respond, judge, texts, *asking), "06_evaluation", (
+                           self.model(spec.model), self.corpus("test", spec.distribution, scale),
+                           *([self.answers(replace(spec, answering=()))] if own else [])))
+
+    def evaluations(self, experiment: Experiment) -> list[EvaluationSpec]:
+        """What an experiment's tables show: its own, and what else it gathers that is there."""
+        own = experiment.evaluations(self.scale)
+        others = [one for one in experiment.gathers(self.scale) if one not in own]
+        return own + [one for one in others if self.store.status(self.answers(one)).usable]
 
     def tables(self, experiment: Experiment) -> Product:
         """The tables of an experiment."""
-        evaluations = experiment.evaluations(self.scale)
+        evaluations = self.evaluations(experiment)
         curves = [self.curve(model) for model in experiment.models(self.scale)]
         names = ("run.json", *(f"{name}.csv" for name in (*experiment.tables, "corpus")))
         return Product(f"tables {experiment.notebook}",

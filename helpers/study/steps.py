@@ -9,6 +9,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +26,7 @@ from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.ownmazes import solvable
+from helpers.responses import ASKING, realigned, respond, texts, written_traces
 from helpers.show.figures import write_svg
 from helpers.show.report import write_report
 from helpers.study.products import Product, StaleError
@@ -216,22 +219,44 @@ def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
         path = run.store.use(run.model(spec.model))
         mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
         with _making(run, product):
-            rows, responses = _judged(run, spec.model, mazes, path, dict(spec.answering),
+            rows, responses = _judged(run, spec.model, mazes, path, asking(run, spec, mazes),
                                       title=f"answers {spec.name.replace('/', ' ')}")
             rows_file, responses_file = (run.file(name) for name in product.files)
             _write_csv(rows, rows_file)
             with atomic(responses_file, "w") as file:
-                for text in evaluation.texts(mazes, spec.model.condition, responses):
+                for text in texts(mazes, spec.model.condition, responses):
                     file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
     return all_rows(run, specs)
+
+
+def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
+    """How a model is asked, as `responses.respond` takes it."""
+    asked = dict(spec.answering)
+    if asked.get("gap") == "realigned":
+        scale = run.scale_of(spec.model)
+        asked["gap"] = realigned(mazes, run.load(run.corpus("train", scale=scale)))
+    given = asked.pop("given", None)
+    if given == "own":
+        asked["traces"] = written_traces(mazes, written(run, replace(spec, answering=())))
+    elif given:
+        asked["traces"] = ASKING[given](mazes)
+    return asked
+
+
+def written(run: Run, spec: EvaluationSpec) -> list[str]:
+    """The texts that a model has written, prompts included, a maze each."""
+    path = run.file(run.answers(spec).files[1])
+    run.store.use(run.answers(spec))
+    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dict,
             title: str | None = None):
     """A model's answers to a corpus: rows of verdicts, and the answers."""
     scale = run.scale_of(spec)
-    model = load_model(path, mazes, device(), scale.transformer().context)
-    responses = evaluation.respond(model, mazes, spec.condition, title=title,
+    given = max(map(len, answering.get("traces", [])), default=0)
+    model = load_model(path, mazes, device(), scale.transformer().context + given)
+    responses = respond(model, mazes, spec.condition, title=title,
                                    max_new_tokens=scale.decoding.max_new_tokens,
                                    batch_size=scale.decoding.batch_size, **answering)
     return evaluation.judge(mazes, spec.condition, responses), responses
@@ -270,7 +295,7 @@ def all_curves(run: Run, models: Iterable[ModelSpec]) -> pd.DataFrame:
 
 def analyse(run: Run, experiment: Experiment) -> dict[str, pd.DataFrame]:
     """Makes the tables of an experiment and writes each as CSV, and ``run.json``."""
-    made = experiment.analyse(run, experiment.evaluations(run.scale))
+    made = experiment.analyse(run, run.evaluations(experiment))
     made["corpus"] = corpus_table([run.load(product) for product in run.corpora(experiment)])
     with _making(run, run.tables(experiment)):
         for name, table in made.items():

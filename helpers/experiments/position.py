@@ -1,0 +1,149 @@
+"""Is it the position? What the lead of borrowed traces out of distribution owes to it.
+
+Behind prompts of one length a model without a trace learns to begin its plan at one position; a
+trace, whoever's it is, moves the plan about. So is it the trace that helps on mazes whose prompts
+have another length, or the moving? A *gap* moves a response without a token. The parts can be
+made one by one, ``position_realign`` and so on; their tables show whatever of all parts is there.
+"""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from helpers import evaluation
+from helpers.experiments.regime import SMALLEST
+from helpers.study import steps
+from helpers.study.runs import Run
+from helpers.study.scale import Scale
+from helpers.study.specs import EvaluationSpec, Experiment, every
+
+SHIFTS = (-40, -20, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10, 20, 50, 100, 200)
+CURES = ("prompts=filler", "prompts=shuffled", "prompts=uneven", "rotary_heads=half",
+         "rotary_heads=0")
+RANDOM = (("gap", "random"),)
+OTHER_SIZES = (-2, 2)  # cells more than the scale's, both ways
+ASKED = ["condition", "seed", "trained_gap", "answered", "answered_gap", "distribution"]
+
+
+# ── the parts ───────────────────────────────────────────────────────────────────────────
+
+
+def asked_anew(evaluations: list[EvaluationSpec], **answering) -> list[EvaluationSpec]:
+    """The same models and mazes, asked in another way."""
+    return [EvaluationSpec(one.model, one.distribution, tuple(answering.items()))
+            for one in evaluations]
+
+
+def realign(scale: Scale) -> list[EvaluationSpec]:
+    """Every model of the headline, as it is and with its response where training had it."""
+    return [*every(scale), *asked_anew(every(scale), gap="realigned")]
+
+
+def width(scale: Scale) -> list[EvaluationSpec]:
+    """The headline's models at other positions, on the kind of maze they were trained on."""
+    home = every(scale, distributions=(scale.trained_on,))
+    return home + [one for shift in SHIFTS for one in asked_anew(home, gap=shift)]
+
+
+def gaps(scale: Scale) -> list[EvaluationSpec]:
+    """Conditions trained without and with gaps; one whose trace tells, with gaps elsewhere too."""
+    placed = [one for kind in ("solution", "both") for one in every(scale, (("gap", kind),))
+              if one.model.condition == "correct"]
+    return [*every(scale, (), RANDOM), *placed]
+
+
+def cures(scale: Scale) -> list[EvaluationSpec]:
+    """What else loosens positions, of two seeds: `helpers.layouts`, heads that know none."""
+    found = []
+    for cure in CURES:
+        name, value = cure.split("=")
+        if name == "rotary_heads":
+            value = scale.model.kv_heads // 2 if value == "half" else int(value)
+        found += every(scale, ((name, value),))
+    return [one for one in found if one.model.condition in ("solution_only", "correct")
+            and one.model.seed in scale.seeds[:2]]
+
+
+def read(scale: Scale) -> list[EvaluationSpec]:
+    """Models with traces, given one: their maze's, another's, what they wrote themselves."""
+    traced = [one for one in every(scale, (), RANDOM) if one.model.has_trace]
+    return traced + [one for kind in ("true", "other", "own")
+                     for one in asked_anew(traced, given=kind)]
+
+
+def sizes(scale: Scale) -> list[EvaluationSpec]:
+    """Conditions without and with gaps on a smaller and a larger grid, of one seed."""
+    grids = [(("rows", scale.rows + more), ("cols", scale.cols + more)) for more in OTHER_SIZES
+             if min(scale.rows, scale.cols) + more >= SMALLEST]
+    return [one for grid in grids for one in every(scale, grid, (*grid, *RANDOM))
+            if one.model.seed == scale.seeds[0]]
+
+
+PARTS: dict[str, tuple[str, Callable[[Scale], list[EvaluationSpec]]]] = {
+    "realign": ("What if a response began where it did in training?", realign),
+    "width": ("How far may a response be moved?", width),
+    "gaps": ("What do models learn whose responses are moved about in training?", gaps),
+    "cures": ("Does whatever loosens positions do the same?", cures),
+    "read": ("Is the trace read at all?", read),
+    "sizes": ("Is it the same on other grids?", sizes),
+}
+
+
+def all_parts(scale: Scale) -> list[EvaluationSpec]:
+    """Everything, each once."""
+    return list(dict.fromkeys(one for _, part in PARTS.values() for one in part(scale)))
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────
+
+
+def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
+    """Rates of everything asked; effects; and how much of each part there is."""
+    cells = [(one, steps.all_rows(run, [one])) for one in evaluations]
+    return {"rates": pd.concat([_cell(*cell) for cell in cells], ignore_index=True),
+            "parts": parts(run, evaluations)}
+
+
+def _cell(one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
+    """One row of the rates: who was asked what, and how, before how well it went."""
+    asked, variation = dict(one.answering), dict(one.model.variation)
+    gap = asked.get("gap", 0)
+    table = evaluation.headline(rows)
+    table["trained_gap"] = variation.pop("gap", "none")
+    table["answered"] = "as_is" if gap == 0 else gap if gap == "realigned" else "fixed"
+    table["answered_gap"] = rows["gap"].mean()
+    table["given"] = asked.get("given", "nothing")
+    table["otherwise"] = "+".join(f"{name}={value}" for name, value in variation.items())
+    rest = ["n", "plan_valid", "plan_valid_low", "plan_valid_high", "trace_valid", "given",
+            "otherwise", "grids"]
+    return table[[*ASKED, *rest]]
+
+
+def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
+    """How many evaluations each part has, and how many of them are in the tables."""
+    there = set(evaluations)
+    return pd.DataFrame([[name, len(part(run.scale)), len(there.intersection(part(run.scale)))]
+                         for name, (_, part) in PARTS.items()], columns=["part", "wanted", "made"])
+
+
+def summary(run: Run) -> str:
+    """Plan validity of the parts that were made."""
+    rates = pd.read_csv(run.file("position", "rates.csv"), keep_default_na=False)
+    wide = rates[rates["given"] == "nothing"].pivot_table(
+        index=["condition", "trained_gap", "otherwise", "seed", "answered", "answered_gap"],
+        columns="distribution", values="plan_valid", sort=False)
+    done = pd.read_csv(run.file("position", "parts.csv"))
+    return "\n\n".join([(100 * wide.astype(float)).round(1).to_string(),
+                        done.to_string(index=False)])
+
+
+def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
+    return Experiment(
+        question=question, notebook="10_position", evaluations=evaluations, analyse=analyse,
+        summary=summary, tables=("rates", "parts"), figures=("position",), folder="position",
+        gathers=all_parts)
+
+
+EXPERIMENTS = {"position": _experiment(
+    "Is it the position that borrowed traces help with, out of distribution?", all_parts)} | {
+    f"position_{name}": _experiment(*part) for name, part in PARTS.items()}

@@ -1,0 +1,120 @@
+"""What a trained model is asked, and what it writes.
+
+A model is given a prompt with its opening word and writes the rest. It may be asked in other
+ways: with the response at other positions (a *gap*, see `helpers.layouts`), or with the trace
+given, so that the plan alone is left to write.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from helpers.conditions import CONDITIONS, lenders, prompts
+from helpers.corpus import PROMPT_PART, TRACE_PART, Corpus
+from helpers.decoding import generate
+from helpers.engine.registry import Registry
+from helpers.language import SOLUTION, Vocabulary
+from helpers.layouts import positions
+from helpers.maze import Maze, MazeError, Mazes
+from helpers.model import Transformer
+
+
+def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
+            batch_size: int = 256, gap: int | np.ndarray = 0,
+            traces: Sequence[np.ndarray] | None = None, title: str | None = None
+            ) -> list[np.ndarray]:
+    """A model's greedy answer to every maze of a corpus, uint16 ids after the opening word.
+
+    Args:
+        gap: by how much the positions of a response are shifted, one number or int [n].
+        traces: the events given, uint16 ids, one array a maze; they are part of the answer.
+
+    Raises:
+        ValueError: traces are given to a model that has learnt to write none.
+    """
+    asked = prompts(corpus, CONDITIONS[condition])
+    openings = [len(prompt) - 1 for prompt in asked]
+    if traces is not None:
+        if not CONDITIONS[condition].has_trace:
+            raise ValueError(f"traces: got some for {condition}, takes a condition with a trace")
+        written = [np.append(trace, np.uint16(SOLUTION)) for trace in traces]
+        asked = [np.append(prompt, trace) for prompt, trace in zip(asked, written, strict=True)]
+    gaps = np.broadcast_to(gap, len(asked)).tolist()
+    placed = [positions(len(prompt), opening, shift)
+              for prompt, opening, shift in zip(asked, openings, gaps, strict=True)]
+    found = generate(model, asked, max_new_tokens=max_new_tokens, batch_size=batch_size,
+                     positions=placed, title=title)
+    if traces is None:
+        return found
+    return [np.append(trace, plan) for trace, plan in zip(written, found, strict=True)]
+
+
+def realigned(corpus: Corpus, training: Corpus) -> np.ndarray:
+    """The gap, int64 [n], behind which each response begins where most did in training."""
+    lengths = prompt_lengths(training)
+    usual = np.bincount(lengths).argmax()
+    return usual - prompt_lengths(corpus)
+
+
+def true_traces(corpus: Corpus) -> list[np.ndarray]:
+    """A*'s own trace of each maze, without ``reasoning``."""
+    part = corpus.part(TRACE_PART)
+    return [part.piece(i)[1:] for i in range(len(corpus))]
+
+
+def other_traces(corpus: Corpus) -> list[np.ndarray]:
+    """A*'s trace of another maze of the corpus."""
+    own = true_traces(corpus)
+    return [own[i] for i in lenders(corpus, 0)]
+
+
+def written_traces(corpus: Corpus, texts: Sequence[str]) -> list[np.ndarray]:
+    """The traces that stand in examples or responses to each maze, as far as they were written."""
+    words = [text.split(" reasoning ", 1)[1].split(" solution", 1)[0] for text in texts]
+    return [corpus.vocabulary.encode(part.removesuffix(" end")) for part in words]
+
+
+# ways of asking that stand for themselves; `own` is what the model itself has written
+ASKING: dict[str, Callable] = Registry(
+    realigned=realigned, true=true_traces, other=other_traces, own=written_traces)
+
+
+def prompt_lengths(corpus: Corpus) -> np.ndarray:
+    """Tokens before the opening word, int64 [n]."""
+    return corpus.part(PROMPT_PART).lengths()
+
+
+def answer(model: Transformer, maze: Maze, condition: str) -> str:
+    """A model's greedy response to any maze of its grid, as `validator.explain` reads it::
+
+        model = load_model("runs/laptop/models/correct_1/model.safetensors")
+        response = answer(model, maze, "correct")
+        print(explain(maze, response))
+    """
+    return answers(model, Mazes.of([maze]), condition)[0]
+
+
+def answers(model: Transformer, mazes: Mazes, condition: str) -> list[str]:
+    """Greedy responses as text, opening word included, each as long as the context allows.
+
+    Raises:
+        MazeError: mazes of another grid than the model's.
+    """
+    rows, cols = mazes.grids.shape[1:]
+    vocabulary = Vocabulary(rows, cols)
+    if vocabulary.size != model.config.vocabulary:
+        raise MazeError(f"maze: got {rows}x{cols}, which has {vocabulary.size} tokens, takes the "
+                        f"grid of the model, which has {model.config.vocabulary}")
+    opening = np.uint16(CONDITIONS[condition].opening)
+    asked = [np.append(vocabulary.prompt_ids(mazes.maze(i)), opening)
+             for i in range(len(mazes.grids))]
+    room = model.config.context - max(map(len, asked))
+    return [vocabulary.decode(np.append(opening, ids))
+            for ids in generate(model, asked, max_new_tokens=room)]
+
+
+def texts(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> Iterator[str]:
+    """Prompt and response of each maze as text, as the command ``validate`` reads it."""
+    given = prompts(corpus, CONDITIONS[condition])
+    for prompt, response in zip(given, responses, strict=True):
+        yield corpus.vocabulary.decode(np.concatenate([prompt, response]))
