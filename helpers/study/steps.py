@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -259,7 +258,8 @@ def _judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dic
     responses = respond(model, mazes, spec.condition, title=title,
                                    max_new_tokens=scale.decoding.max_new_tokens,
                                    batch_size=scale.decoding.batch_size, **answering)
-    return evaluation.judge(mazes, spec.condition, responses), responses
+    rows = evaluation.judge(mazes, spec.condition, responses)
+    return rows.assign(gap=answering.get("gap", 0)), responses
 
 
 def all_rows(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
