@@ -15,10 +15,12 @@ from statsmodels.stats.proportion import proportion_confint
 
 from helpers.conditions import CONDITIONS
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus
+from helpers.rules import path_of, read_events, sections
 from helpers.validator import judge_responses
 
 CELL = ["condition", "seed", "distribution"]
 TRACE_LEVELS = ("trace_valid", "trace_strict", "trace_exact")
+OF_TRACES = (*TRACE_LEVELS, "plan_follows_trace")  # columns that are empty without traces
 HEADLINE = [*CELL, "n", "plan_valid", "plan_valid_low", "plan_valid_high", "plan_optimal",
             *TRACE_LEVELS, "trace_valid_given_plan_valid", "trace_valid_low", "trace_valid_high",
             "grids"]
@@ -55,7 +57,23 @@ def judge(corpus: Corpus, condition: str, responses: list[np.ndarray]) -> pd.Dat
         rows[name] = pd.array(rows[name] if has_trace else [pd.NA] * len(rows), "boolean")
     if not has_trace:
         rows["trace_error"] = None
+    rows["plan_follows_trace"] = pd.array(
+        [follows_trace(corpus.vocabulary.decode(response)) for response in responses]
+        if has_trace else [pd.NA] * len(rows), "boolean")
     return rows
+
+
+def follows_trace(response: str) -> bool:
+    """Whether a response's plan is the very path along which its own trace leads, right or wrong.
+
+    Args:
+        response: without the word ``reasoning``.
+    """
+    trace, plan, _ = sections(f"reasoning {response}")
+    events, well_formed = read_events(trace)
+    path = path_of(events)
+    steps = " ".join(f"plan {x} {y}" for x, y in path)
+    return bool(well_formed and path and plan is not None and " ".join(plan) == steps)
 
 
 # ── rows to tables ──────────────────────────────────────────────────────────────────────

@@ -232,6 +232,24 @@ def read_events(words: list[str]) -> tuple[list[Event], bool]:
     return events, True
 
 
+def path_of(events: list[Event]) -> list[tuple[int, int]]:
+    """The cells along which a trace leads, right or wrong: back from the one closed last.
+
+    Each cell was reached from the one closed before its last create; empty without a close.
+    """
+    parents, last = {}, None
+    for kind, x, y, _, _ in events:
+        if kind == "create":
+            parents[x, y] = last
+        else:
+            last = (x, y)
+    path = []
+    while last is not None and last not in path:  # a senseless trace may go in circles
+        path.append(last)
+        last = parents.get(last)
+    return path[::-1]
+
+
 def trace_breaks(maze: Maze, words: list[str]) -> Iterator[Break]:
     """The broken rules of a trace (its words), in order.
 

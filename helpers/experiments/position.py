@@ -114,8 +114,9 @@ def _cell(one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
     table["answered_gap"] = rows["gap"].mean()
     table["given"] = asked.get("given", "nothing")
     table["otherwise"] = "+".join(f"{name}={value}" for name, value in variation.items())
+    table["plan_follows_trace"] = rows["plan_follows_trace"].mean()
     rest = ["n", "plan_valid", "plan_valid_low", "plan_valid_high", "trace_valid", "given",
-            "otherwise", "grids"]
+            "otherwise", "grids", "plan_follows_trace"]
     return table[[*ASKED, *rest]]
 
 
@@ -124,6 +125,46 @@ def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
     there = set(evaluations)
     return pd.DataFrame([[name, len(part(run.scale)), len(there.intersection(part(run.scale)))]
                          for name, (_, part) in PARTS.items()], columns=["part", "wanted", "made"])
+
+
+# ── for people ──────────────────────────────────────────────────────────────────────────
+
+
+def states(rates: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The rates that one part is about, with a column ``state`` in words."""
+    rates = rates.fillna({"otherwise": ""})
+    unasked, plain = rates["given"] == "nothing", rates["otherwise"] == ""
+    as_is, untrained = rates["answered"] == "as_is", rates["trained_gap"] == "none"
+    cells = rates["otherwise"].str.extract(r"cols=(\d+)\+rows=(\d+)")
+    grid = cells[1] + "×" + cells[0]
+    of_cure = rates["otherwise"].str.match("prompts=|rotary_heads=")
+    cured = rates.loc[of_cure, "condition"].unique()
+    found = {
+        "realign": (plain & unasked & untrained & (as_is | (rates["answered"] == "realigned")),
+                    rates["answered"].replace("as_is", "as it is")),
+        "width": (plain & unasked & untrained & (as_is | (rates["answered"] == "fixed")),
+                  rates["answered"]),
+        "gaps": (plain & unasked & as_is, rates["trained_gap"]),
+        "cures": (unasked & as_is & rates["condition"].isin(cured) & untrained
+                  & (plain | of_cure), rates["otherwise"].replace("", "as it is")),
+        "read": (plain & as_is & rates["condition"].isin(
+            rates.loc[~unasked, "condition"].unique()), rates["given"]),
+        "sizes": (grid.notna() & unasked & as_is, grid + " " + rates["trained_gap"]),
+    }
+    chosen, state = found[part]
+    table = rates[chosen].assign(state=state[chosen])
+    if part == "width" and len(table):  # only where models were asked behind several gaps
+        shifted = table.loc[table["answered"] == "fixed", "distribution"].unique()
+        table = table[table["distribution"].isin(shifted)]
+    return table.reset_index(drop=True)
+
+
+def validity(rates: pd.DataFrame, part: str, rate: str = "plan_valid") -> pd.DataFrame:
+    """A rate of one part in per cent, a column a distribution."""
+    table = states(rates, part)
+    wide = table.pivot_table(index=["condition", "seed", "state"], columns="distribution",
+                             values=rate, sort=False)
+    return (100 * wide.astype(float)).round(1)
 
 
 def summary(run: Run) -> str:

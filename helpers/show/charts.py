@@ -206,31 +206,130 @@ def draw_plan_weight(table: pd.DataFrame) -> Figure:
     Args:
         table: ``rates`` of the experiment. Bars are the table's own intervals.
     """
-    distributions = list(table["distribution"].unique())
-    weights = sorted(table["plan_weight"].unique())
-    figure, (axes,) = new_figure(1, len(distributions), (3.1 * len(distributions), 4.4),
-                                 sharey=True)
+    table = table.sort_values("plan_weight", kind="stable")
+    weights = table["plan_weight"].map("{:g}".format)
+    return draw_by(table.assign(plan_weight=weights), "plan_weight", "weight of a plan token")
+
+
+@styled
+def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
+    """Plan validity of each model in one state and another, a panel a distribution.
+
+    Args:
+        table: rates with condition, seed, distribution and ``state``, a column of text; states
+            stand in the order in which they come. Bars are the table's own intervals.
+        title: what the states are states of.
+    """
+    distributions, states = (list(table[name].unique()) for name in ("distribution", state))
+    wide = max(3.1, 0.8 * len(states))
+    figure, (axes,) = new_figure(1, max(len(distributions), 1),
+                                 (wide * max(len(distributions), 2), 4.4), sharey=True)
     models = _models(table)
-    for ax, distribution in zip(axes, distributions, strict=True):
+    for ax, distribution in zip(axes, distributions, strict=False):
         for i, (condition, seed, place) in enumerate(models):
             part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
-                         & (table["condition"] == condition)].sort_values("plan_weight")
-            x = part["plan_weight"].map(weights.index) + 0.3 * ((i + 0.5) / len(models) - 0.5)
+                         & (table["condition"] == condition)]
+            x = part[state].map(states.index) + 0.3 * ((i + 0.5) / len(models) - 0.5)
             look = look_of_condition(condition)
             ax.errorbar(x, part["plan_valid"].to_numpy(float), _error(part, "plan_valid"),
                         ls=look.line, marker=look.marker, lw=1.8, elinewidth=1.2, markersize=7,
                         capsize=3, color=look.colour, **look_of_seed(place))
-        ax.set(title=look_of_generator(distribution).label, xlabel="weight of a plan token",
-               xlim=(-0.4, len(weights) - 0.6))
-        ax.set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
+        ax.set(title=look_of_generator(distribution).label, xlabel=title,
+               xlim=(-0.4, len(states) - 0.6))
+        ax.set_xticks(range(len(states)), [name.replace(" ", "\n") for name in states])
         _percent_axis(ax)
     axes[0].set_ylabel("valid plans")
+    if table.empty:
+        _nothing(axes[0])
+        return figure
     _legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals")
-    parts = table.groupby(["plan_weight", "distribution"], sort=False)
-    figure.alt = (f"Valid plans by weight of a plan token, {seeds_of(table)}. " + " ".join(
-        f"Weight {weight:g}, {look_of_generator(name).label}: "
+    parts = table.groupby([state, "distribution"], sort=False)
+    figure.alt = (f"Valid plans by {title}, {seeds_of(table)}. " + " ".join(
+        f"{title}: {value}, {look_of_generator(name).label}: "
         + listed(f"{row.condition} {percent(row.plan_valid)}" for row in part.itertuples()) + "."
-        for (weight, name), part in parts))
+        for (value, name), part in parts))
+    return figure
+
+
+def _nothing(ax: Axes) -> None:
+    """Says that there is nothing to draw yet."""
+    ax.text(0.5, 0.5, "not made yet", transform=ax.transAxes, ha="center", color=INK)
+    ax.figure.alt = "Not made yet."
+
+
+@styled
+def draw_shifts(table: pd.DataFrame) -> Figure:
+    """Plan validity against how far a response was moved, each model a line.
+
+    Args:
+        table: rates of models asked behind several gaps, ``answered_gap``; bands are the table's
+            own intervals.
+    """
+    figure, ((ax,),) = new_figure(1, 1, (9, 4.8))
+    ax.set_xscale("symlog", linthresh=10, linscale=1.2)
+    for condition, seed, place in _models(table):
+        part = table[(table["condition"] == condition) & (table["seed"] == seed)]
+        part = part.sort_values("answered_gap")
+        look, x = look_of_condition(condition), part["answered_gap"].to_numpy(float)
+        ax.plot(x, part["plan_valid"].to_numpy(float), ls=look.line, color=look.colour,
+                marker=look.marker, ms=6, lw=1.8, **look_of_seed(place))
+        ax.fill_between(x, part["plan_valid_low"].to_numpy(float),
+                        part["plan_valid_high"].to_numpy(float), color=look.colour, alpha=0.13,
+                        lw=0)
+    _percent_axis(ax)
+    if table.empty:
+        _nothing(ax)
+        return figure
+    shifts = sorted(table["answered_gap"].unique())
+    ticks = [shift for shift in shifts if abs(shift) in (0, 3, 10, 20, 50, 100, 200, 40)]
+    ax.set_xticks(ticks, [f"{shift:+.0f}" if shift else "0" for shift in ticks])
+    ax.minorticks_off()
+    ax.axvline(0, color=FAINT, zorder=0)
+    ax.set(xlabel="positions by which the response is moved", ylabel="valid plans")
+    _legend(figure, table, f"n = {span(table['n'])} test mazes a point; bands: 95 % intervals")
+    figure.alt = (f"Valid plans against how far the response is moved, {seeds_of(table)}. "
+                  + _extremes(table, "plan_valid", by="answered_gap") + ".")
+    return figure
+
+
+@styled
+def draw_given(table: pd.DataFrame) -> Figure:
+    """What the plan fits behind each trace that was given: the maze, the trace, or neither.
+
+    Args:
+        table: rates with ``given``, ``plan_valid`` and ``plan_follows_trace``; models of a
+            condition together, a panel a distribution.
+    """
+    distributions = list(table["distribution"].unique())
+    figure, axes = new_figure(2, max(len(distributions), 1),
+                              (3.1 * max(len(distributions), 2), 6.4), sharey=True, sharex=True)
+    kinds = list(table["given"].unique())
+    for row, (fits, title) in enumerate((("plan_valid", "plan fits the maze"),
+                                         ("plan_follows_trace", "plan fits the trace"))):
+        for ax, distribution in zip(axes[row], distributions, strict=False):
+            for i, (condition, seed, place) in enumerate(models := _models(table)):
+                part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
+                             & (table["condition"] == condition)]
+                x = part["given"].map(kinds.index) + 0.4 * ((i + 0.5) / len(models) - 0.5)
+                look = look_of_condition(condition)
+                ax.plot(x, part[fits].to_numpy(float), ls="", marker=look.marker, ms=7,
+                        color=look.colour, **look_of_seed(place))
+            ax.set_xticks(range(len(kinds)), kinds)
+            _percent_axis(ax)
+            if not row:
+                ax.set_title(look_of_generator(distribution).label)
+        axes[row][0].set_ylabel(title)
+    if table.empty:
+        _nothing(axes[0][0])
+        return figure
+    for ax in axes[1]:
+        ax.set_xlabel("trace given")
+    _legend(figure, table, f"n = {span(table['n'])} test mazes a point", lines=False)
+    figure.alt = (f"How often the plan fits the maze, and the trace, by the trace given, "
+                  f"{seeds_of(table)}. " + " ".join(
+                      f"Given {kind}: maze {_extremes(part, 'plan_valid')}; "
+                      f"trace {_extremes(part, 'plan_follows_trace')}."
+                      for kind, part in table.groupby("given", sort=False)))
     return figure
 
 

@@ -267,7 +267,7 @@ def all_rows(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
     parts = []
     for spec in specs:
         part = pd.read_csv(run.store.use(run.answers(spec)),
-                           dtype=dict.fromkeys(evaluation.TRACE_LEVELS, "boolean"))
+                           dtype=dict.fromkeys(evaluation.OF_TRACES, "boolean"))
         model = spec.model
         for place, (name, value) in enumerate((
                 ("condition", model.condition), ("seed", model.seed),
