@@ -7,10 +7,11 @@ made one by one, ``position_realign`` and so on; their tables show whatever of a
 """
 
 from collections.abc import Callable
+from itertools import combinations
 
 import pandas as pd
 
-from helpers import evaluation
+from helpers import differences, evaluation
 from helpers.experiments.regime import SMALLEST
 from helpers.study import steps
 from helpers.study.runs import Run
@@ -21,6 +22,8 @@ SHIFTS = (-40, -20, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 CURES = ("prompts=filler", "prompts=shuffled", "prompts=uneven", "rotary_heads=half",
          "rotary_heads=0")
 RANDOM = (("gap", "random"),)
+REALIGNED, WITH_GAPS = " realigned", " with gaps"
+ARMS = {((), ()): "", ((), (("gap", "realigned"),)): REALIGNED, (RANDOM, ()): WITH_GAPS}
 OTHER_SIZES = (-2, 2)  # cells more than the scale's, both ways
 ASKED = ["condition", "seed", "trained_gap", "answered", "answered_gap", "distribution"]
 
@@ -101,7 +104,7 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
     """Rates of everything asked; effects; and how much of each part there is."""
     cells = [(one, steps.all_rows(run, [one])) for one in evaluations]
     return {"rates": pd.concat([_cell(*cell) for cell in cells], ignore_index=True),
-            "parts": parts(run, evaluations)}
+            "effects": effects(cells), "parts": parts(run, evaluations)}
 
 
 def _cell(one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
@@ -118,6 +121,46 @@ def _cell(one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
     rest = ["n", "plan_valid", "plan_valid_low", "plan_valid_high", "trace_valid", "given",
             "otherwise", "grids", "plan_follows_trace"]
     return table[[*ASKED, *rest]]
+
+
+def effects(cells: list[tuple[EvaluationSpec, pd.DataFrame]]) -> pd.DataFrame:
+    """What moving a response does, what gaps do, and what is left of the conditions' leads.
+
+    An arm is a condition, how it was trained or how it was asked: ``swapped``,
+    ``swapped realigned``, ``swapped with gaps``. Each effect is of arms that are there for the
+    same seeds.
+    """
+    arms: dict[str, list[pd.DataFrame]] = {}
+    for one, rows in cells:
+        arm = ARMS.get((one.model.variation, one.answering))
+        if arm is not None:
+            arms.setdefault(f"{one.model.condition}{arm}", []).append(rows)
+    there = {arm: pd.concat(parts, ignore_index=True).assign(arm=arm)
+             for arm, parts in arms.items()}
+    conditions = [arm for arm in there if not arm.endswith(tuple(filter(None, ARMS.values())))]
+    pairs = [(name, name + arm) for arm in ARMS.values() if arm for name in conditions]
+    pairs += [(a + arm, b + arm) for arm in ("", WITH_GAPS) for a, b in combinations(conditions, 2)]
+    shares = [(name, name + arm, "swapped") for arm in (REALIGNED, WITH_GAPS)
+              for name in ("solution_only", "correct")]
+    tables = [differences.differences(rows, arm="arm") for pair in pairs
+              if (rows := _together(there, pair)) is not None]
+    tables += [differences.shares(rows, *names, arm="arm") for names in shares
+               if (rows := _together(there, names)) is not None]
+    return pd.concat(tables, ignore_index=True) if tables else (
+        pd.DataFrame(columns=differences.COLUMNS))
+
+
+def _together(there: dict[str, pd.DataFrame], arms: tuple[str, ...]) -> pd.DataFrame | None:
+    """The rows of these arms, of the seeds and distributions that all of them have."""
+    if not all(arm in there for arm in arms):
+        return None
+    cells = [set(there[arm].groupby(["seed", "distribution"]).groups) for arm in arms]
+    common = set.intersection(*cells)
+    seeds = {seed for seed, _ in common}
+    whole = {name for _, name in common if all((seed, name) in common for seed in seeds)}
+    rows = pd.concat([there[arm] for arm in arms], ignore_index=True)
+    rows = rows[rows["seed"].isin(seeds) & rows["distribution"].isin(whole)]
+    return rows if len(rows) else None
 
 
 def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
@@ -181,7 +224,8 @@ def summary(run: Run) -> str:
 def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
     return Experiment(
         question=question, notebook="10_position", evaluations=evaluations, analyse=analyse,
-        summary=summary, tables=("rates", "parts"), figures=("position",), folder="position",
+        summary=summary, tables=("rates", "effects", "parts"),
+        figures=("realigned", "shifts", "gaps", "given"), folder="position",
         gathers=all_parts)
 
 

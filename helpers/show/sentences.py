@@ -233,6 +233,36 @@ def breaks(errors: pd.DataFrame) -> str:
     return _lines(lines)
 
 
+# ── effects ─────────────────────────────────────────────────────────────────────────────
+
+
+def effects(table: pd.DataFrame) -> str:
+    """Which differences and shares have intervals that hold no zero, over seeds and grids.
+
+    Args:
+        table: as of `helpers.differences`.
+    """
+    if table.empty:
+        return "No two things were made that could be compared."
+    if table["n"].max() < FEW:
+        return _too_few(table)
+    lines = []
+    for quantity, part in table.groupby("quantity", sort=False):
+        texts = []
+        for row in part.itertuples():
+            bounds = (f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" if row.low == row.low
+                      else " (no bounds)")
+            clear = row.low == row.low and not row.low <= 0 <= row.high
+            text = f"{_kind(row.distribution)} {100 * row.estimate:+.1f}{bounds}"
+            texts.append(f"**{text}**" if clear else text)
+        lines.append(f"{quantity}: {'; '.join(texts)}.")
+    seeds = sorted(table["seeds"].unique())
+    of = ("models of one seed: intervals speak of these models alone" if seeds == [1] else
+          f"{listed(seeds)} seeds, intervals over seeds and grids")
+    return (f"In points, with 95 % intervals ({of}); bold where the interval holds no zero, "
+            f"{len(table)} intervals in all:\n\n" + _lines(lines))
+
+
 # ── beside the published numbers ────────────────────────────────────────────────────────
 
 
