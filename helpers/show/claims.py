@@ -1,0 +1,140 @@
+"""What is claimed of reasonless traces, and what the published results say to it.
+
+    python -m helpers.show.claims        writes docs/claims.md from results/
+
+Each claim is about one number; its verdict follows from that number's interval alone. Where
+there is no result, or one of a single seed, the verdict says so.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.engine.files import PROJECT, atomic
+from helpers.show.figures import look_of_generator
+from helpers.show.words import spaced
+
+PAGE = PROJECT / "docs" / "claims.md"
+SAME = 0.05  # differences as small as this count as none
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim about one effect.
+
+    Attributes:
+        says: the claim, in words.
+        source: who makes it.
+        table: the CSV that has the number, in a scale's results.
+        quantity: of that table, see `helpers.differences`.
+        distributions: on which kinds of maze it is claimed.
+        claimed: ``above`` (more than 0), ``not below`` (at most `SAME` less than 0), ``half`` (a
+            share of more than one half).
+    """
+
+    says: str
+    source: str
+    table: str
+    quantity: str
+    distributions: tuple[str, ...]
+    claimed: str = "above"
+
+
+PAPER = "Stechly et al. 2025"
+CLAIMS = (
+    Claim("Other mazes' traces serve as well as a maze's own, in distribution", PAPER,
+          "differences.csv", "plan_valid: swapped - correct", ("wilson", ), "not below"),
+    Claim("Other mazes' traces serve better than a maze's own, out of distribution", PAPER,
+          "differences.csv", "plan_valid: swapped - correct", ("drunkards_walk", "searchformer")),
+    Claim("Another maze's trace is better than none, in distribution", "asked here",
+          "differences.csv", "plan_valid: swapped - solution_only", ("wilson",)),
+    Claim("Another maze's trace is better than none, out of distribution", "asked here",
+          "differences.csv", "plan_valid: swapped - solution_only",
+          ("drunkards_walk", "searchformer")),
+    Claim("A model without a trace regains what it lost when its response begins where it did in "
+          "training", "ours", "position/effects.csv",
+          "plan_valid: solution_only realigned - solution_only", ("drunkards_walk",)),
+    Claim("So does a model of correct traces", "ours", "position/effects.csv",
+          "plan_valid: correct realigned - correct", ("drunkards_walk",)),
+    Claim("Gaps in training do for a model without a trace what other mazes' traces do: more than "
+          "half of their lead", "ours", "position/effects.csv",
+          "plan_valid: (solution_only with gaps - solution_only) / (swapped - solution_only)",
+          ("drunkards_walk", "searchformer"), "half"),
+    Claim("With gaps for all, other mazes' traces are still better than a maze's own, out of "
+          "distribution", "asked here", "position/effects.csv",
+          "plan_valid: swapped with gaps - correct with gaps",
+          ("drunkards_walk", "searchformer")),
+)
+
+
+def verdict(claimed: str, low: float, high: float, seeds: int) -> str:
+    """What an interval says to a claim."""
+    bound = {"above": 0.0, "not below": -SAME, "half": 0.5}[claimed]
+    if pd.isna(low):
+        said = "cannot tell"
+    elif low > bound:
+        said = "supported"
+    elif high < bound:
+        said = "contradicted"
+    elif claimed == "above" and high < SAME:
+        said = "not seen"
+    else:
+        said = "cannot tell"
+    return f"{said}, of one seed" if seeds == 1 else said
+
+
+def rows(results: Path, scale: str) -> Iterator[list[str]]:
+    """The claims beside the results of a scale, a row a claim and distribution."""
+    for claim in CLAIMS:
+        path = results / scale / claim.table
+        table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["quantity"])
+        found = table[table["quantity"] == claim.quantity]
+        for place, distribution in enumerate(claim.distributions):
+            words = [claim.says, claim.source] if place == 0 else ["″", "″"]
+            kind = look_of_generator(distribution).label
+            number = found[found["distribution"] == distribution] if len(found) else found
+            if number.empty:
+                yield [*words, kind, "–", "–", "–", "–", "no result"]
+                continue
+            one = number.iloc[0]
+            bounds = ("no bounds" if pd.isna(one["low"]) else
+                      f"{100 * one['low']:+.1f} to {100 * one['high']:+.1f}")
+            yield [*words, kind, f"{100 * one['estimate']:+.1f}", bounds, spaced(one["n"]),
+                   f"{one['seeds']:.0f}", verdict(claim.claimed, one["low"], one["high"],
+                                                  int(one["seeds"]))]
+
+
+HEAD = """# What is claimed, and what was seen
+
+Written by `python -m helpers.show.claims` from `results/`; change the claims in
+`helpers/show/claims.py`. Estimates and 95 % intervals are in points (or per cent of a difference),
+over seeds and grids where there are several seeds ([statistics.md](statistics.md)). A claim that
+something is ahead is *supported* where the interval lies above zero, *contradicted* where it lies
+below, *not seen* where it rules out a lead of {same} points, and otherwise the data cannot tell.
+A claim that it is *as good* allows for {same} points. All of it holds for small models on small
+mazes.
+"""
+
+
+def page(results: Path = PROJECT / "results") -> str:
+    """The whole page, Markdown."""
+    parts = [HEAD.format(same=f"{100 * SAME:g}")]
+    names = ("claim", "whose", "mazes", "estimate", "interval", "n", "seeds", "verdict")
+    for scale in sorted(folder.name for folder in results.iterdir()
+                        if (folder / "headline.csv").exists() and folder.name != "smoke") or [
+                            "laptop"]:
+        lines = [names, ["---"] * len(names), *rows(results, scale)]
+        parts += [f"## Scale `{scale}`\n", *(f"| {' | '.join(line)} |" for line in lines), ""]
+    return "\n".join(parts)
+
+
+def main() -> None:
+    with atomic(PAGE, "w") as file:
+        file.write(page())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
