@@ -1,6 +1,6 @@
 """How often intervals of differences hold the truth, on answers made up from a known one.
 
-    python -m benchmarks.coverage                every world, 1 000 data sets each, a minute or two
+    python -m benchmarks.coverage                every world, 1 000 data sets each, three minutes
     python -m benchmarks.coverage --repeats 200  the same in less, coverages to 3 points
 
 A model's answer is valid where a normal number falls below the condition's threshold, the number
