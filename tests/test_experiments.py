@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from helpers.evaluation import HEADLINE, interval
-from helpers.experiments import EXPERIMENTS, plan_weight, regime
+from helpers.experiments import EXPERIMENTS, headline, plan_weight, regime
 from helpers.show.charts import draw_plan_weight, draw_regime
 from helpers.show.figures import look_of_generator
 from helpers.show.widgets import png
@@ -73,9 +73,8 @@ def test_an_experiment_is_whole(name):
 def test_experiments_share_models_and_keep_their_files_apart():
     folders = [experiment.folder for experiment in EXPERIMENTS.values()]
     assert len(set(folders)) == len(folders)
-    headline, weight = (set(EXPERIMENTS[name].models(SMOKE)) for name in (
-        "headline", "plan_weight"))
-    assert headline & weight
+    first, weight = (set(EXPERIMENTS[name].models(SMOKE)) for name in ("headline", "plan_weight"))
+    assert first & weight
 
 
 def test_plan_weight_varies_what_has_a_trace(monkeypatch):
@@ -124,6 +123,23 @@ def answered(monkeypatch, tmp_path):
     monkeypatch.setattr(steps, "all_rows", rows)
     monkeypatch.setattr(steps, "all_curves", curves)
     return Run(scale, tmp_path), rates
+
+
+def test_headline_tables(answered, monkeypatch):
+    run, rates = answered
+    rows, curves = steps.all_rows, steps.all_curves
+    monkeypatch.setattr(steps, "all_rows", lambda *given: rows(*given).assign(
+        plan_error=None, trace_error=None))
+    monkeypatch.setattr(steps, "all_curves", lambda *given: curves(*given).assign(variation=""))
+    made = headline.analyse(run, every(run.scale))
+    assert set(made) == set(EXPERIMENTS["headline"].tables)
+    table = made["differences"].set_index(["quantity", "distribution"])
+    assert len(table) == (3 + 1) * 2  # plans of three pairs, traces of one
+    assert set(table["seeds"]) == {2}
+    for a, b in (("solution_only", "correct"), ("correct", "swapped")):
+        lead = [rates[ModelSpec(b, seed)] - rates[ModelSpec(a, seed)] for seed in (1, 2)]
+        assert table.at[(f"plan_valid: {b} - {a}", "wilson"), "estimate"] == pytest.approx(
+            np.mean(lead))
 
 
 def test_plan_weight_tables(answered):

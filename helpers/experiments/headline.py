@@ -7,6 +7,7 @@ lie at the top of a run's folder.
 import pandas as pd
 
 from helpers import evaluation
+from helpers.differences import differences
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.specs import EvaluationSpec, Experiment, every
@@ -17,6 +18,7 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
     rows = steps.all_rows(run, evaluations)
     models = dict.fromkeys(one.model for one in evaluations)
     return {"headline": evaluation.headline(rows), "comparisons": evaluation.comparisons(rows),
+            "differences": differences(rows, ("plan_valid", "trace_valid")),
             "coupling": evaluation.coupling(rows), "errors": evaluation.errors(rows),
             "learning_curves": steps.all_curves(run, models).drop(columns="variation")}
 
@@ -38,5 +40,5 @@ EXPERIMENT = Experiment(
     question="Does it matter for the plan whose trace a model learnt to write?",
     notebook="07_analysis", evaluations=every, analyse=analyse,
     summary=summary,
-    tables=("headline", "comparisons", "coupling", "errors", "learning_curves"),
+    tables=("headline", "comparisons", "differences", "coupling", "errors", "learning_curves"),
     figures=("headline", "learning_curves"), folder="")
