@@ -1,0 +1,226 @@
+"""The position experiment: what each part asks for, and that its numbers are what they say."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from models import scrambled
+
+from helpers import differences, evaluation
+from helpers.corpus import TRACE_PART
+from helpers.experiments import EXPERIMENTS, position
+from helpers.language import SOLUTION
+from helpers.layouts import GAPS
+from helpers.responses import other_traces, realigned, respond, true_traces, written_traces
+from helpers.show import charts, claims, sentences
+from helpers.study import steps
+from helpers.study.runs import Run
+from helpers.study.scale import load_scale
+from helpers.study.specs import EvaluationSpec, ModelSpec
+
+SMOKE, LAPTOP = load_scale("smoke"), load_scale("laptop")
+TINY = SMOKE.model_copy(update={
+    "name": "tiny", "train_examples": 320, "test_examples": 12, "validation_examples": 4,
+    "distributions": ("wilson", "searchformer"),
+    "training": SMOKE.training.model_copy(update={
+        "warmup_steps": 2, "snapshots": 1, "checkpoint_every": 100, "log_every": 5}),
+    "decoding": SMOKE.decoding.model_copy(update={"max_new_tokens": 120})})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return Run(TINY, tmp_path_factory.mktemp("runs"))
+
+
+def make(run, specs):
+    for model in dict.fromkeys(one.model for one in specs):
+        steps.train(run, model)
+        steps.follow(run, model)
+    steps.evaluate(run, specs)
+
+
+# ── what is asked for ───────────────────────────────────────────────────────────────────
+
+
+def models(part, scale):
+    return {one.model for one in position.PARTS[part][1](scale)}
+
+
+def test_parts_share_models_and_train_no_more_than_they_say():
+    headline = {one.model for one in EXPERIMENTS["headline"].evaluations(LAPTOP)}
+    for part in ("realign", "width"):
+        assert models(part, LAPTOP) == headline
+    kinds = {(model.condition, model.variation) for model in models("gaps", LAPTOP)}
+    assert kinds == {(condition, ()) for condition in LAPTOP.conditions} | {
+        (condition, (("gap", "random"),)) for condition in LAPTOP.conditions} | {
+        ("correct", (("gap", kind),)) for kind in ("solution", "both")}
+    assert models("read", LAPTOP) <= models("gaps", LAPTOP)
+    assert all(model.has_trace for model in models("read", LAPTOP))
+    assert {model.condition for model in models("cures", LAPTOP)} == {"solution_only", "correct"}
+    assert len(models("cures", LAPTOP)) == 2 * 2 * len(position.CURES)
+    assert len(models("sizes", LAPTOP)) == 2 * 3 * 2
+    for scale in (SMOKE, LAPTOP):
+        everything = EXPERIMENTS["position"].evaluations(scale)
+        for name in position.PARTS:
+            assert set(EXPERIMENTS[f"position_{name}"].evaluations(scale)) <= set(everything)
+
+
+def test_variations_are_settings_of_a_scale():
+    for one in EXPERIMENTS["position"].evaluations(LAPTOP):
+        LAPTOP.varied(one.model.variation)  # raises where one is not
+
+
+# ── how models are asked ────────────────────────────────────────────────────────────────
+
+
+def test_realigned_responses_begin_where_most_did_in_training(run):
+    training = steps.corpus(run, run.corpus("train"))
+    for name, varied in (("wilson", False), ("searchformer", True)):
+        mazes = steps.corpus(run, run.corpus("test", name))
+        begins = [len(mazes.part(0).piece(i)) + gap for i, gap in enumerate(
+            realigned(mazes, training))]
+        usual = {len(training.part(0).piece(i)) for i in range(len(training))}
+        assert set(begins) == usual  # one length in all of training
+        assert (len(set(realigned(mazes, training))) > 1) == varied
+
+
+def test_a_gap_moves_what_a_model_answers(run):
+    model = scrambled(TINY.transformer())
+    mazes = steps.corpus(run, run.corpus("test", "wilson"))
+    plain, moved, one_by_one = (
+        respond(model, mazes, "solution_only", max_new_tokens=30, gap=gap)
+        for gap in (0, 40, np.full(12, 40)))
+    assert all(map(np.array_equal, moved, one_by_one))
+    assert not all(map(np.array_equal, plain, moved))
+
+
+@pytest.mark.parametrize("given", [true_traces, other_traces])
+def test_what_is_given_is_part_of_the_answer(run, given):
+    model = scrambled(replace(TINY.transformer(), context=400))
+    mazes = steps.corpus(run, run.corpus("test", "searchformer"))
+    traces = given(mazes)
+    answers = respond(model, mazes, "correct", max_new_tokens=20, traces=traces)
+    for trace, answer in zip(traces, answers, strict=True):
+        assert np.array_equal(answer[:len(trace)], trace)
+        assert answer[len(trace)] == SOLUTION
+        assert len(answer) <= len(trace) + 21
+    rows = evaluation.judge(mazes, "correct", answers)
+    assert rows["trace_exact"].all() == (given is true_traces)
+    own = true_traces(mazes)
+    assert all(map(np.array_equal, own, traces)) == (given is true_traces)
+    with pytest.raises(ValueError, match="traces: got some for solution_only"):
+        respond(model, mazes, "solution_only", max_new_tokens=20, traces=traces)
+
+
+def test_written_traces_are_read_back(run):
+    mazes = steps.corpus(run, run.corpus("test", "wilson"))
+    part = mazes.part(TRACE_PART)
+    texts = [mazes.vocabulary.decode(np.concatenate([mazes.part(i).piece(0) for i in range(3)]))
+             for _ in range(3)]
+    for text in (texts[0], texts[0].split(" solution")[0], texts[0].split(" solution")[0] + " end"):
+        assert np.array_equal(written_traces(mazes, [text])[0], part.piece(0)[1:])
+
+
+def test_a_plan_follows_its_trace():
+    trace = "close 0 0 c0 c3 create 1 0 c1 c2 create 0 1 c1 c2 close 0 1 c1 c2"
+    for plan, follows in (("plan 0 0 plan 0 1", True), ("plan 0 0 plan 1 0", False), ("", False)):
+        assert evaluation.follows_trace(f"{trace} solution {plan} end") is follows
+    assert not evaluation.follows_trace("solution end")
+    assert not evaluation.follows_trace(f"{trace} close solution plan 0 0 plan 0 1 end")
+    circle = "close 0 0 c0 c3 create 1 0 c1 c2 close 1 0 c1 c2 create 0 0 c2 c2 close 0 0 c2 c2"
+    assert evaluation.follows_trace(f"{circle} solution plan 1 0 plan 0 0 end")
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_tables_gather_what_is_there(run):
+    experiment = EXPERIMENTS["position_realign"]
+    make(run, experiment.evaluations(TINY))
+    first = steps.analyse(run, experiment)
+    assert set(first["parts"].query("wanted == made")["part"]) == {"realign"}
+    more = [one for part in ("width", "gaps", "read") for one in position.PARTS[part][1](TINY)]
+    make(run, [one for one in more if dict(one.answering).get("gap", 3) in (-3, 3)])
+    tables = steps.analyse(run, experiment)
+    rates = tables["rates"]
+    assert len(rates) == len(run.evaluations(experiment))
+    assert set(tables["parts"].query("wanted == made")["part"]) == {"realign", "gaps", "read"}
+    assert set(rates["trained_gap"]) == set(GAPS)
+    assert set(rates["answered"]) == {"as_is", "realigned", "fixed"}
+    fixed = rates[rates["answered"] == "fixed"]
+    assert set(fixed["answered_gap"]) == {-3, 3}
+    back = rates[(rates["answered"] == "realigned") & (rates["distribution"] == "wilson")]
+    assert (back["answered_gap"] == 0).all()
+    assert not rates.loc[rates["condition"] == "solution_only", "trace_valid"].notna().any()
+    given = rates[rates["given"] == "true"]
+    assert (given["trace_valid"] == 1).all()
+    quantities = set(tables["effects"]["quantity"])
+    assert {claim.quantity for claim in claims.CLAIMS} <= quantities  # by these very names
+    assert "plan_valid: swapped with gaps - correct" not in quantities  # only like with like
+    assert len(sentences.effects(tables["effects"]))
+    for part in position.PARTS:
+        assert len(position.states(rates, part)) or part in ("cures", "sizes")
+    assert all(name in position.summary(run) for name in position.PARTS)
+    about = json.loads(run.file("position", "run.json").read_text())
+    assert len(about["products"]) > len(rates)
+
+
+def test_a_rate_is_that_of_its_rows(run):
+    one = EvaluationSpec(ModelSpec("correct", 1), "searchformer", (("gap", "realigned"),))
+    make(run, [one])
+    rows = steps.all_rows(run, [one])
+    cell = position._cell(one, rows).iloc[0]
+    assert cell["n"] == len(rows) == 12
+    assert cell["plan_valid"] == rows["plan_valid"].mean()
+    assert cell["answered_gap"] == rows["gap"].mean() != 0
+
+
+RATES = pd.DataFrame([
+    ["correct", 1, "none", answered, gap, where, 40, 0.5, 0.4, 0.6, 0.3, given, "", 40, 0.5]
+    for where in ("wilson", "dfs") for answered, gap, given in (
+        ("as_is", 0, "nothing"), ("realigned", 2, "nothing"), ("fixed", 5, "nothing"),
+        ("as_is", 0, "true"))], columns=[
+    *position.ASKED, "n", "plan_valid", "plan_valid_low", "plan_valid_high", "trace_valid",
+    "given", "otherwise", "grids", "plan_follows_trace"])
+
+
+@pytest.mark.parametrize(("draw", "part"), [
+    (lambda table: charts.draw_by(table, "state", "answered"), "realign"),
+    (charts.draw_shifts, "width"), (charts.draw_given, "read")])
+def test_figures_say_what_they_show(draw, part):
+    figure = draw(position.states(RATES, part))
+    assert "50.0 %" in figure.alt
+    assert draw(position.states(RATES, part).iloc[:0]).alt == "Not made yet."
+
+
+# ── claims ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("claimed", "low", "high", "said"), [
+    ("above", 0.01, 0.3, "supported"), ("above", -0.2, -0.01, "contradicted"),
+    ("above", -0.02, 0.03, "not seen"), ("above", -0.02, 0.2, "cannot tell"),
+    ("not below", -0.04, 0.2, "supported"), ("not below", -0.3, -0.06, "contradicted"),
+    ("not below", -0.06, 0.2, "cannot tell"), ("half", 0.6, 2.0, "supported"),
+    ("half", 0.1, 0.4, "contradicted"), ("half", float("nan"), float("nan"), "cannot tell")])
+def test_verdicts_on_claims(claimed, low, high, said):
+    assert claims.verdict(claimed, low, high, 2) == said
+    assert claims.verdict(claimed, low, high, 1) == f"{said}, of one seed"
+
+
+def test_the_page_of_claims_is_what_the_results_say():
+    assert claims.PAGE.read_text(encoding="utf-8") == claims.page()
+
+
+def test_claims_beside_results(tmp_path):
+    folder = tmp_path / "laptop"
+    (folder / "position").mkdir(parents=True)
+    (folder / "headline.csv").touch()
+    table = pd.DataFrame([["plan_valid: swapped - correct", "wilson", -0.01, -0.03, 0.02, 3, 1000]],
+                         columns=differences.COLUMNS)
+    table.to_csv(folder / "differences.csv", index=False)
+    rows = list(claims.rows(tmp_path, "laptop"))
+    assert rows[0][-6:] == ["Wilson", "-1.0", "-3.0 to +2.0", "1 000", "3", "supported"][-6:]
+    assert {row[-1] for row in rows[1:]} == {"no result"}
+    assert "supported" in claims.page(tmp_path)
