@@ -37,7 +37,6 @@ import torch
 
 from benchmarks import qwen2
 from benchmarks.measure import here, row, scale, table
-from benchmarks.training import flops
 from helpers import decoding
 from helpers import model as model_module
 from helpers.batches import Batches, make_batch
@@ -47,6 +46,7 @@ from helpers.engine import packing
 from helpers.engine.files import PROJECT, atomic
 from helpers.engine.packing import Packing
 from helpers.model import Transformer
+from helpers.study.cost import flops
 from helpers.study.scale import Scale
 from helpers.training import Trainer, autocast
 

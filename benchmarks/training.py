@@ -23,7 +23,7 @@ from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, Examples, put_together
 from helpers.corpus import build
 from helpers.engine.compiling import can_compile
-from helpers.model import ModelConfig
+from helpers.study.cost import flops
 from helpers.study.scale import Scale
 from helpers.training import Trainer, autocast
 
@@ -71,27 +71,6 @@ def grouped(lengths: np.ndarray, batch_size: int, batches: int = 50) -> np.ndarr
     parts = [first + np.argsort(-lengths[first:first + size], kind="stable")
              for first in range(0, len(lengths), size)]
     return np.concatenate(parts)
-
-
-def flops(config: ModelConfig, lengths: np.ndarray, learnt: int) -> float:
-    """Floating-point operations of a training step's matrix products.
-
-    6·P·N + 6·V·C·M + 12·C·L·Σ n (n + 1) / 2, with P the parameters of the matrices inside
-    the blocks, N tokens, V words, C width, M learnt tokens, L layers and n the length of an
-    example. Six are a product and a sum forward and twice that backward; the output layer
-    runs on learnt tokens only; attention has two products (12 = 2·6) of C numbers for each
-    pair of a token and one it may see. Norms, biases, softmax and optimiser are not counted,
-    nor is what we compute beyond this: padding, and the pairs that the mask hides.
-
-    Args:
-        lengths: int [B], tokens of each example.
-        learnt: M.
-    """
-    projected = (2 * config.heads + 2 * config.kv_heads) * config.head_width  # q, k, v and out
-    inside = config.layers * config.width * (projected + 3 * config.mlp_width)
-    pairs = (lengths * (lengths + 1) // 2).sum()
-    return float(6 * inside * lengths.sum() + 6 * config.vocabulary * config.width * learnt
-                 + 12 * config.width * config.layers * pairs)
 
 
 def peak_flops(shapes: Iterable[tuple[int, int, int]] = SHAPES) -> float:

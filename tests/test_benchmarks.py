@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from benchmarks import __main__ as everything
 from benchmarks import measure, processes, qwen2
-from benchmarks.training import flops, grouped
+from benchmarks.training import grouped
 from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
+from helpers.study.cost import flops
 from helpers.training import to_tensors, token_weights
 
 CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 12))

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.processes import guarded
+from helpers.study.cost import minutes
 from helpers.study.plan import StudyError, jobs, prepare
 from helpers.study.runs import Run
 from helpers.study.runs import cores as available_cores
@@ -42,6 +45,7 @@ def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = No
             return
         sys.stdout.flush()
         todo = jobs(run, experiment)
+        announce(run, experiment, threads)
         shutil.rmtree(run.folder / "progress", ignore_errors=True)
         (run.folder / "progress").mkdir()
         for job in todo:  # of an earlier attempt
@@ -56,6 +60,17 @@ def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = No
                                  "here") from None
     if process.returncode:
         raise StudyError(failure(run, todo))
+
+
+def announce(run: Run, experiment: Experiment, cores: int) -> None:
+    """Says how long the trainings that are to be made will take, where that can be told."""
+    models = [model for model in experiment.models(run.scale)
+              if not run.store.status(run.model(model)).usable]
+    if models and not torch.cuda.is_available():
+        estimate = minutes(run, models, min(cores, len(models)))
+        print(f"{len(models)} training{'s' * (len(models) > 1)}, about "
+              f"{max(1, round(estimate))} minutes on {cores} cores, going by how fast this "
+              "machine multiplies; answers come on top", flush=True)
 
 
 @contextmanager

@@ -1,0 +1,78 @@
+"""How long trainings will take here, told before they begin.
+
+From the arithmetic of a training and from how fast this machine multiplies matrices. Answers
+and learning curves come on top; they take a small part of a training's time.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from helpers.batches import make_batch
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import build
+from helpers.model import ModelConfig
+from helpers.study.runs import Run
+from helpers.study.specs import ModelSpec
+from helpers.training import autocast
+
+SHARE = 0.4  # of its largest matrix product a core's training reaches (docs/performance.md)
+SAMPLE = 64  # examples that stand for all
+
+
+def flops(config: ModelConfig, lengths: np.ndarray, learnt: int) -> float:
+    """Floating-point operations of a training step's matrix products.
+
+    6·P·N + 6·V·C·M + 12·C·L·Σ n (n + 1) / 2, with P the parameters of the matrices inside
+    the blocks, N tokens, V words, C width, M learnt tokens, L layers and n the length of an
+    example. Six are a product and a sum forward and twice that backward; the output layer
+    runs on learnt tokens only; attention has two products (12 = 2·6) of C numbers for each
+    pair of a token and one it may see. Norms, biases, softmax and optimiser are not counted,
+    nor is what we compute beyond this: padding, and the pairs that the mask hides.
+
+    Args:
+        lengths: int [B], tokens of each example.
+        learnt: M.
+    """
+    projected = (2 * config.heads + 2 * config.kv_heads) * config.head_width  # q, k, v and out
+    inside = config.layers * config.width * (projected + 3 * config.mlp_width)
+    pairs = (lengths * (lengths + 1) // 2).sum()
+    return float(6 * inside * lengths.sum() + 6 * config.vocabulary * config.width * learnt
+                 + 12 * config.width * config.layers * pairs)
+
+
+def minutes(run: Run, models: Iterable[ModelSpec], cores: int) -> float:
+    """How long these models train on so many cores, each on one."""
+    total = sum(training_flops(run, model) for model in models)
+    return total / (SHARE * speed() * cores) / 60
+
+
+def training_flops(run: Run, spec: ModelSpec) -> float:
+    """Floating-point operations of one training, going by a few of its examples."""
+    scale = run.scale_of(spec)
+    few = min(SAMPLE, scale.train_examples)
+    mazes = build(replace(scale.recipe("train"), count=few))
+    together = put_together(mazes, CONDITIONS[spec.condition], spec.seed, **run.parameters(spec))
+    batch = make_batch(together, np.arange(few))
+    examples = scale.steps() * scale.training.batch_size
+    return flops(scale.transformer(), batch.lengths, len(batch.targets)) * examples / few
+
+
+def speed(size: int = 1024) -> float:
+    """FLOP/s of a matrix product on one core, in the precision of training."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with autocast(torch.device("cpu")):
+            dtype = (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
+        a, times = torch.ones(size, size, dtype=dtype), []
+        for _ in range(4):
+            began = time.process_time()  # as if nothing else ran
+            a @ a
+            times.append(time.process_time() - began)
+    finally:
+        torch.set_num_threads(threads)
+    return 2 * size**3 / min(times)
