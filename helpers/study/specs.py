@@ -102,6 +102,7 @@ class Experiment:
         tables: the names of the tables.
         figures: the names of the figures that its notebook draws.
         folder: where all that lies, in the folder of a run and in ``results/<scale>/``.
+        whole: the models that are published with weights and answers, at a scale.
     """
 
     question: str
@@ -112,6 +113,7 @@ class Experiment:
     tables: tuple[str, ...]
     figures: tuple[str, ...]
     folder: str
+    whole: Callable[[Scale], list[ModelSpec]] = lambda scale: []
 
     def models(self, scale: Scale) -> list[ModelSpec]:
         """The models it needs, each once, those that take longest first."""
