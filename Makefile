@@ -59,7 +59,7 @@ notebooks: .venv
 	$(IN_VENV) nbstripout --keep-output --keep-count --keep-id --extra-keys \
 	  "metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.execution cell.metadata.papermill" notebooks/*.ipynb
 
-## publish    copies the summaries of a finished run of SCALE into results/
+## publish    copies the summaries of a finished run of SCALE into results/, small models too
 publish: .venv
 	$(HEADLESS) helpers publish --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
 	  $(if $(filter 1,$(KEEP)),--keep)

@@ -57,7 +57,9 @@ def _checksum(about: dict, tensors: dict[str, torch.Tensor]) -> str:
 
 def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cpu",
                context: int | None = None) -> Transformer:
-    """The model of a checkpoint.
+    """The model of a checkpoint, in float32, its weights rounded to bfloat16.
+
+    So few bits fit into `results/`: what a model answers in a run, the published one answers.
 
     Args:
         corpus: what it is to be used on, checked to be of its grid size.
@@ -75,8 +77,13 @@ def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cp
                                   f"takes {theirs[0]}x{theirs[1]}")
     model = Transformer(ModelConfig(**about["follows_from"]["model"],
                                     context=context or about["context"]))
-    model.load_state_dict(under("model.", tensors))
+    model.load_state_dict(rounded(under("model.", tensors)))
     return model.to(device)
+
+
+def rounded(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors in bfloat16, the precision in which models answer and are published."""
+    return {name: value.bfloat16() for name, value in tensors.items()}
 
 
 def differences(theirs: dict, ours: dict) -> Iterator[tuple[str, object, object]]:

@@ -145,6 +145,7 @@ EDITS = {
     "another generator": [
         ("generators.py", '"free_space": Generator', '"copy": Generator(_dfs, "x", "#000000", "x"),'
          '\n    "free_space": Generator')],
+    "rounding": [("checkpoints.py", "value.bfloat16()", "value.half()")],
     "verdicts": [("validator.py", "def _judge_plan(grid, ends, steps, n):",
                   "def _judge_plan(grid, ends, steps, n):\n    n = n + 0")],
 }
@@ -174,7 +175,7 @@ def fingerprints(tmp_path_factory):
 @pytest.mark.parametrize(("edit", "kinds"), [
     ("words and looks", set()), ("another generator", set()),
     ("A*", {"corpus", "model", "curve", "answers", "tables"}),
-    ("verdicts", {"curve", "answers", "tables"})])
+    ("rounding", {"curve", "answers", "tables"}), ("verdicts", {"curve", "answers", "tables"})])
 def test_what_an_edit_makes_stale(fingerprints, edit, kinds):
     before, after = fingerprints["nothing"], fingerprints[edit]
     changed = {name for name in before if before[name] != after[name]}

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 import numpy as np
@@ -56,7 +58,64 @@ def _sweep(path: Path) -> None:
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with suppress(OSError):  # another writer was faster, or it is not ours
             if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Fills a folder under a temporary name beside it, and renames it once all is on disk.
+
+    Whatever goes wrong within the ``with`` block, no temporary folder remains.
+
+    Args:
+        path: the final name, of nothing or of an empty folder.
+    """
+    path = Path(path).resolve()
+    target = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    target.mkdir()
+    try:
+        yield target
+        _to_disk(target)
+        os.replace(target, path)
+        _sweep(path)
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
+
+
+@contextmanager
+def staged(folder: str | os.PathLike, instead_of: Iterable[str] = ()) -> Iterator[Path]:
+    """A temporary folder whose files go into another, each in its place, once all are on disk.
+
+    Whatever goes wrong within the ``with`` block, the other folder stays as it was.
+
+    Args:
+        folder: where they go; made if it is not there.
+        instead_of: folders in there of which nothing else remains.
+    """
+    folder = Path(folder).resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as name:
+        stage = Path(name)
+        yield stage
+        _to_disk(stage)
+        new = {path.relative_to(stage) for path in stage.rglob("*") if path.is_file()}
+        for path in sorted(new):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(stage / path, folder / path)
+        for inside in instead_of:
+            for path in sorted((folder / inside).rglob("*"), reverse=True):
+                if path.is_file() and path.relative_to(folder) not in new:
+                    path.unlink()
+                elif path.is_dir() and not any(path.iterdir()):
+                    path.rmdir()
+        _sweep(folder)
+
+
+def _to_disk(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb+") as handle:
+                os.fsync(handle.fileno())
 
 
 @contextmanager

@@ -10,7 +10,13 @@ from helpers import evaluation
 from helpers.differences import differences
 from helpers.study import steps
 from helpers.study.runs import Run
-from helpers.study.specs import EvaluationSpec, Experiment, every
+from helpers.study.scale import Scale
+from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, every
+
+
+def first_seed(scale: Scale) -> list[ModelSpec]:
+    """A model of each condition."""
+    return [ModelSpec(condition, scale.seeds[0]) for condition in scale.conditions]
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
@@ -41,4 +47,4 @@ EXPERIMENT = Experiment(
     notebook="07_analysis", evaluations=every, analyse=analyse,
     summary=summary,
     tables=("headline", "comparisons", "differences", "coupling", "errors", "learning_curves"),
-    figures=("headline", "learning_curves"), folder="")
+    figures=("headline", "learning_curves"), folder="", whole=first_seed)

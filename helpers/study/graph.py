@@ -1,5 +1,6 @@
 """`make study`: says what there is to do, runs it through Snakemake, shows how far it is."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from helpers.engine.files import PROJECT, atomic, exclusive
+from helpers.engine.files import PROJECT, exclusive, staged
 from helpers.engine.processes import guarded
+from helpers.share.box import store_model, store_responses
 from helpers.study.cost import minutes
 from helpers.study.plan import StudyError, jobs, prepare
 from helpers.study.runs import Run
@@ -96,8 +98,18 @@ def summary(run: Run, experiment: Experiment) -> str:
                       f"Tables: {run.file(experiment.folder, 'run.json').parent}"])
 
 
+MADE = ("date", "commit", "dirty", "machine", "packages", "training_seconds")
+SMALL = 16 * 2**20  # bytes of a model's weights, above which it is too large for the box
+
+
 def publish(run: Run, experiment: Experiment, target: Path) -> list[str]:
-    """Copies an experiment's tables and figures to ``target``; returns their names.
+    """Copies an experiment's tables and figures to ``target``, and puts small models there.
+
+    All files are written elsewhere before the first takes its place, so that ``target`` stays
+    as it was whatever goes wrong.
+
+    Returns:
+        The names of the files.
 
     Raises:
         StudyError: they are not complete, or do not follow from what stands there now.
@@ -108,8 +120,38 @@ def publish(run: Run, experiment: Experiment, target: Path) -> list[str]:
             raise StudyError(f"publish: {product.name} is {status.state}"
                              f"{f' ({status.why})' if status.why else ''}; run the study first")
     names = experiment.published
-    target.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        with atomic(target / name, "wb") as file:
-            file.write(run.file(experiment.folder, name).read_bytes())
+    with staged(target, instead_of=("models", "responses")) as folder:
+        for name in names:
+            (folder / name).write_bytes(run.file(experiment.folder, name).read_bytes())
+        return names + box(run, experiment, folder)
+
+
+def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
+    """Puts models of an experiment into a folder, and each of their answers (`share.box`).
+
+    Returns:
+        The names of the files: those of `Experiment.whole`, without models that are too large.
+    """
+    models = [model for model in experiment.whole(run.scale)
+              if run.store.use(run.model(model)).stat().st_size // 2 <= SMALL]  # float32 there
+    names = []
+
+    def place(name: str) -> Path:
+        names.append(name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    for model in models:
+        record = run.store.record(run.model(model))
+        store_model(run.store.use(run.model(model)), place(f"models/{model.name}.safetensors"),
+                    {name: record.get(name) for name in MADE})
+    for spec in experiment.evaluations(run.scale):
+        if spec.model in models:
+            test = run.corpus("test", spec.distribution, run.scale_of(spec.model))
+            answers = run.answers(spec)
+            lines = run.file(answers.files[1]).read_text(encoding="utf-8").splitlines()
+            store_responses(place(f"responses/{spec.name}.jsonl.gz"),
+                            {"model": spec.model.name, "condition": spec.model.condition,
+                             "answering": answers.settings}, run.load(test),
+                            [json.loads(line)["text"] for line in lines])
     return names

@@ -18,6 +18,7 @@ import psutil
 import torch
 
 from helpers.batches import Batches
+from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, build
 from helpers.engine.files import PROJECT, sha256
@@ -99,7 +100,7 @@ class Run:
         scale = self.scale_of(spec)
         return Product(f"curve {spec.name}", (f"models/{spec.name}/curve.csv",),
                        {"max_new_tokens": scale.decoding.max_new_tokens},
-                       (respond, judge, curve_point), "05_training",
+                       (load_model, respond, judge, curve_point), "05_training",
                        (self.model(spec), self.corpus("validation", scale=scale)))
 
     def answers(self, spec: EvaluationSpec) -> Product:
@@ -111,7 +112,7 @@ class Run:
         return Product(f"answers {spec.name}",
                        (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
                        {"max_new_tokens": scale.decoding.max_new_tokens, **asked},
-                       (respond, judge, texts, *asking), "06_evaluation", (
+                       (load_model, respond, judge, texts, *asking), "06_evaluation", (
                            self.model(spec.model), self.corpus("test", spec.distribution, scale),
                            *([self.answers(replace(spec, answering=()))] if own else [])))
 

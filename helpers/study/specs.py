@@ -103,6 +103,7 @@ class Experiment:
         figures: the names of the figures that its notebook draws.
         folder: where all that lies, in the folder of a run and in ``results/<scale>/``.
         gathers: which evaluations of other experiments its tables show too, once they are made.
+        whole: the models that are published with weights and answers, at a scale.
     """
 
     question: str
@@ -114,6 +115,7 @@ class Experiment:
     figures: tuple[str, ...]
     folder: str
     gathers: Callable[[Scale], list[EvaluationSpec]] = lambda scale: []
+    whole: Callable[[Scale], list[ModelSpec]] = lambda scale: []
 
     def models(self, scale: Scale) -> list[ModelSpec]:
         """The models it needs, each once, those that take longest first."""
