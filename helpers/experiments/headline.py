@@ -17,7 +17,9 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
     rows = steps.all_rows(run, evaluations)
     models = dict.fromkeys(one.model for one in evaluations)
     return {"headline": evaluation.headline(rows), "comparisons": evaluation.comparisons(rows),
-            "coupling": evaluation.coupling(rows), "errors": evaluation.errors(rows),
+            "coupling": evaluation.coupling(rows),
+            "published_coupling": evaluation.published_coupling(rows),
+            "errors": evaluation.errors(rows),
             "learning_curves": steps.all_curves(run, models).drop(columns="variation")}
 
 
@@ -38,5 +40,6 @@ EXPERIMENT = Experiment(
     question="Does it matter for the plan whose trace a model learnt to write?",
     notebook="07_analysis", evaluations=every, analyse=analyse,
     summary=summary,
-    tables=("headline", "comparisons", "coupling", "errors", "learning_curves"),
+    tables=("headline", "comparisons", "coupling", "published_coupling", "errors",
+            "learning_curves"),
     figures=("headline", "learning_curves"), folder="")
