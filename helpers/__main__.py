@@ -13,13 +13,13 @@ from typing import IO
 
 from tqdm import tqdm
 
+from helpers import published, validator
 from helpers.engine.files import atomic
 from helpers.engine.lines import ReadError, json_entries, text_lines
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary, encode_mazes, jsonl, read_jsonl_text
 from helpers.maze import SAMPLINGS, SPLITS, MazeError, Mazes, Sampler, check_choice, check_size
 from helpers.rules import OffGridError, Verdict, explain, picture
-from helpers.validator import judge_text
 
 
 class Parser(argparse.ArgumentParser):
@@ -148,12 +148,19 @@ def generate(args: argparse.Namespace) -> int:
 
 # ── validate ────────────────────────────────────────────────────────────────────────────
 
+VERDICTS = {"ours": validator.judge_text, "published": published.judge_text}
+LEVELS = {"ours": {"plans": ("optimal",), "traces": ("strict", "exact")},
+          "published": {"plans": (), "traces": ()}}  # beyond valid
+
 
 def add_validate(commands) -> None:
     command = commands.add_parser("validate", help="judge the plans and traces of a JSONL file")
     command.add_argument("input", metavar="INPUT.jsonl",
                          help='a file of lines {"text": …}, gzip or not, or - for stdin')
     add_size(command)
+    command.add_argument("--verdict", choices=VERDICTS, default="ours", metavar="VERDICT",
+                         help="ours (the default: each broken rule, and valid, strict or exact) or "
+                              "published (valid or not, by the rules of the paper's authors)")
     add_output(command)
     command.set_defaults(run=validate)
 
@@ -162,11 +169,11 @@ def validate(args: argparse.Namespace) -> int:
     check_size(args.rows, args.cols)
     if same_file(args.input, args.output):
         raise Refusal(f"--output: got {args.output!r}, which is the input, takes another file")
-    tally, beyond = Tally(), None  # the first prompt of a larger grid
+    tally, beyond = Tally(LEVELS[args.verdict]), None  # the first prompt of a larger grid
     with output(args.output) as file, progress(None, "line") as bar:
         for place, entry in entries(args.input):
             try:
-                verdict = judge_text(read_jsonl_text(entry), args.rows, args.cols)
+                verdict = VERDICTS[args.verdict](read_jsonl_text(entry), args.rows, args.cols)
             except ValueError as error:
                 tally.malformed += 1
                 row = {"error": f"{place}: {error}"}
@@ -205,34 +212,40 @@ def same_file(source: str, target: str) -> bool:
 
 
 class Tally:
-    """What was judged and found, counted line by line."""
+    """What was judged and found, counted line by line.
 
-    def __init__(self):
+    Args:
+        levels: what plans and traces may be beyond valid, in the order in which it is told.
+    """
+
+    def __init__(self, levels: dict[str, tuple[str, ...]]):
+        self.levels = levels
         self.judged = self.malformed = 0
         self.plans, self.traces = Counter(), Counter()  # how many are valid, optimal, …
         self.errors = {"plans": Counter(), "traces": Counter()}
 
-    def add(self, verdict: Verdict) -> None:
+    def add(self, verdict: Verdict | published.PublishedVerdict) -> None:
         self.judged += 1
         for name, part in (("plans", verdict.plan), ("traces", verdict.trace)):
             if part:
-                levels = {level for level, reached in part._asdict().items() if reached is True}
+                found = part._asdict()
+                levels = {level for level, reached in found.items() if reached is True}
                 getattr(self, name).update({"judged", *levels})
-                self.errors[name].update([part.error] if part.error else [])
+                self.errors[name].update([found["error"]] if found.get("error") else [])
 
     def summary(self) -> str:
         """In three lines."""
 
-        def found(name, *levels):
+        def found(name):
             counts = getattr(self, name)
             total = counts["judged"]
             share = f" ({counts['valid'] / total:.1%})" if total else ""
-            return (f"{name}: {counts['valid']} of {total}{share} valid, "
-                    + ", ".join(f"{counts[level]} {level}" for level in levels)
+            return (f"{name}: {counts['valid']} of {total}{share} valid"
+                    + "".join(f", {counts[level]} {level}" for level in self.levels[name])
                     + "".join(f"; {error} {n}" for error, n in self.errors[name].most_common(3)))
 
         return "\n".join([f"lines: {self.judged} judged, {self.malformed} malformed",
-                          found("plans", "optimal"), found("traces", "strict", "exact")])
+                          found("plans"), found("traces")])
 
 
 # ── ask ─────────────────────────────────────────────────────────────────────────────────

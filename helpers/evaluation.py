@@ -19,11 +19,12 @@ from helpers.rules import path_of, read_events, sections
 from helpers.validator import judge_responses
 
 CELL = ["condition", "seed", "distribution"]
-TRACE_LEVELS = ("trace_valid", "trace_strict", "trace_exact")
+OWN_LEVELS = ("trace_valid", "trace_strict", "trace_exact")
+TRACE_LEVELS = (*OWN_LEVELS, "trace_published")  # the last by the rules of the paper's authors
 OF_TRACES = (*TRACE_LEVELS, "plan_follows_trace")  # columns that are empty without traces
 HEADLINE = [*CELL, "n", "plan_valid", "plan_valid_low", "plan_valid_high", "plan_optimal",
-            *TRACE_LEVELS, "trace_valid_given_plan_valid", "trace_valid_low", "trace_valid_high",
-            "grids"]
+            *OWN_LEVELS, "trace_valid_given_plan_valid", "trace_valid_low", "trace_valid_high",
+            "grids", "plan_published", "trace_published"]
 
 # Published plan validity, models trained on Wilson mazes, per cent (condition → distribution)
 PUBLISHED = {
@@ -130,11 +131,12 @@ def headline(rows: pd.DataFrame) -> pd.DataFrame:
         judged = part.dropna(subset="trace_valid")  # all, or none under a condition without
         table.append([*cell, len(part), part["plan_valid"].mean(),
                       *grid_interval(part["plan_valid"], part["grid"]),
-                      part["plan_optimal"].mean(), *(part[name].mean() for name in TRACE_LEVELS),
+                      part["plan_optimal"].mean(), *(part[name].mean() for name in OWN_LEVELS),
                       valid["trace_valid"].mean() if len(valid) else pd.NA,
                       *grid_interval(judged["trace_valid"], judged["grid"]),
-                      part["grid"].nunique()])
-    numbers = dict.fromkeys(HEADLINE[4:-1], "Float64")
+                      part["grid"].nunique(), part["plan_published"].mean(),
+                      part["trace_published"].mean()])
+    numbers = dict.fromkeys([name for name in HEADLINE[4:] if name != "grids"], "Float64")
     return pd.DataFrame(table, columns=HEADLINE).astype(numbers)
 
 
@@ -178,14 +180,17 @@ def sign_flip_test(leads: np.ndarray) -> float:
     return float(min(1.0, chances[np.abs(sums) >= abs(leads.sum())].sum()))
 
 
-def coupling(rows: pd.DataFrame) -> pd.DataFrame:
+def coupling(rows: pd.DataFrame, level: str = "valid") -> pd.DataFrame:
     """Plan validity against trace validity in each cell that has traces.
 
     ``phi`` is the correlation of the two verdicts, empty where one of them never varies.
+
+    Args:
+        level: whose verdicts, ``valid`` for ours or ``published``.
     """
     table = []
-    for cell, part in rows.dropna(subset="trace_valid").groupby(CELL, sort=False):
-        plan, trace = part["plan_valid"].astype(bool), part["trace_valid"].astype(bool)
+    for cell, part in rows.dropna(subset=f"trace_{level}").groupby(CELL, sort=False):
+        plan, trace = part[f"plan_{level}"].astype(bool), part[f"trace_{level}"].astype(bool)
         varied = plan.nunique() == 2 and trace.nunique() == 2
         phi = float(np.corrcoef(plan, trace)[0, 1]) if varied else pd.NA
         low, high = grid_interval(trace[plan], part["grid"][plan])
@@ -194,6 +199,23 @@ def coupling(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, columns=[
         *CELL, "n", "both_valid", "only_plan_valid", "only_trace_valid", "neither_valid", "phi",
         "trace_valid_given_plan_valid_low", "trace_valid_given_plan_valid_high"])
+
+
+def published_coupling(rows: pd.DataFrame) -> pd.DataFrame:
+    """`coupling` by the published verdict, and beside it what our own makes of the same traces.
+
+    Returns:
+        The columns of `coupling`, then: trace_ours_alone and trace_published_alone (how many
+        traces are valid by one verdict and not by the other) and phi_ours (that of `coupling`).
+    """
+    table = coupling(rows, "published")
+    judged = rows.dropna(subset="trace_published")
+    ours, theirs = judged["trace_valid"].astype(bool), judged["trace_published"].astype(bool)
+    cells = [judged[name] for name in CELL]
+    for name, alone in (("trace_ours_alone", ours & ~theirs),
+                        ("trace_published_alone", theirs & ~ours)):
+        table[name] = alone.groupby(cells, sort=False).sum().astype(int).to_numpy()
+    return table.assign(phi_ours=coupling(judged)["phi"])
 
 
 def errors(rows: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,8 @@ The rules, in Python and with what each expects, are in `helpers.rules`; here th
 Numba kernel over ids. Text comes to the kernel as ids too: of the numbers outside the
 vocabulary only their being outside matters, since no cell and no cost of a right response
 is, so two more ids stand for all of them.
+
+Columns of many responses also have the verdict of the paper's authors, `helpers.published`.
 """
 
 from functools import lru_cache
@@ -11,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
+from helpers import published
 from helpers.astar import CLOSE, CREATE
 from helpers.generators import distance
 from helpers.language import (
@@ -58,7 +61,7 @@ def judge_text(text: str, rows: int, cols: int) -> Verdict:
 def judge(maze: Maze, response: str) -> Verdict:
     """The verdict on a response, its opening word (``reasoning``, ``solution``) included."""
     ids = _tables(maze.rows, maze.cols).encode(response)
-    return verdict(judge_ids(Mazes.of([maze]), ids, np.array([[0, len(ids)]])), 0)
+    return verdict(_columns(Mazes.of([maze]), ids, np.array([[0, len(ids)]]), -1), 0)
 
 
 # ── from ids ────────────────────────────────────────────────────────────────────────────
@@ -102,16 +105,25 @@ def judge_ids(mazes: Mazes, tokens: np.ndarray, spans: np.ndarray, opening: int 
         - has_trace (bool; without one the trace columns say neither valid nor broken),
           trace_valid, trace_strict, trace_exact (bool), trace_error, trace_strict_error (str
           or None), trace_event, trace_strict_event (int, −1 for none), trace_events (events
-          written).
+          written);
+        - plan_published, trace_published (bool; see `helpers.published`).
 
     Raises:
         ValueError: not one response for each maze, or an id outside the vocabulary.
     """
-    tables = _tables(*mazes.grids.shape[1:])
     if len(spans) != len(mazes.grids):
         raise ValueError(f"spans: got {len(spans)}, takes one for each of {len(mazes.grids)} mazes")
-    if tokens.size and tokens.max() >= len(tables.numbers):
+    if tokens.size and tokens.max() >= Vocabulary(*mazes.grids.shape[1:]).size:
         raise ValueError(f"tokens: got {tokens.max()}, takes ids of the vocabulary")
+    columns = _columns(mazes, tokens, spans, opening)
+    plan, trace = published.judge_ids(mazes, tokens, spans).T
+    return columns | {"plan_published": plan, "trace_published": columns["has_trace"] & trace}
+
+
+def _columns(mazes: Mazes, tokens: np.ndarray, spans: np.ndarray, opening: int,
+             ) -> dict[str, np.ndarray]:
+    """`judge_ids` by our rules alone; ids may be the two more of `_Tables`."""
+    tables = _tables(*mazes.grids.shape[1:])
     row = np.empty(len(spans), _ROW)
     _judge_many(*mazes, tokens, spans, opening, tables.numbers, tables.costs, row)
     has_trace = row["has_trace"] == 1

@@ -198,6 +198,30 @@ def test_validate_goes_on_after_malformed_lines(capsys):
         "traces: 0 of 1 (0.0%) valid, 0 strict, 0 exact; goal_not_reached 1"]
 
 
+def test_validate_by_the_published_verdict(capsys):
+    trace = ("close 0 0 c0 c4 create 1 0 c1 c9 close 1 0 c1 c9 create 1 1 c2 c2 close 1 1 c2 c2 "
+             "create 2 1 c3 c1 close 2 1 c3 c1 create 2 2 c4 c0 close 2 2 c4 c0")
+    around = PLAN.replace("plan 1 1", "plan 1 1 plan 1 0 plan 1 1", 1)
+    lines = [f"{PROMPT} reasoning {trace} solution {PLAN} end",
+             f"{PROMPT} reasoning {trace} solution {around} end",
+             f"{PROMPT} solution plan 0 0 end", "query start 9 9", PROMPT]
+    Path("in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in lines))
+    assert run("validate", verdict="published", output="-") == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"plan": {"valid": True}, "trace": {"valid": True}},
+        {"plan": {"valid": True}, "trace": {"valid": False}},
+        {"plan": {"valid": False}, "trace": None},
+        {"error": "line 4: prompt: start 9 9 lies off the grid of 3 rows and 3 columns"},
+        {"plan": {"valid": False}, "trace": None}]
+    assert err.splitlines() == ["lines: 4 judged, 1 malformed", "plans: 2 of 4 (50.0%) valid",
+                                "traces: 1 of 2 (50.0%) valid"]
+    assert run("validate", verdict="ours", output="-") == run("validate", output="-") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:5] == lines[5:]
+    assert json.loads(lines[0])["trace"]["error"] == "wrong_cost"
+
+
 def test_validate_nothing(capsys):
     Path("in.jsonl").write_text("")
     assert run("validate") == 0
@@ -321,6 +345,8 @@ def test_validate_names_what_it_cannot_read(capsys, content, message):
     ({"cols": None}, "--cols: got nothing, takes a whole number from 3 up"),
     ({"rows": "200"}, "--rows: got 200, takes a whole number from 3 to 180"),
     ({"output": "no/such/folder"}, "--output: got 'no/such/folder'"),
+    ({"verdict": "theirs"}, "--verdict: got 'theirs', takes ours (the default: each broken rule"),
+    ({"verdict": ""}, "--verdict: got '', takes ours"),
 ])
 def test_validate_refuses(capsys, changes, message):
     Path("in.jsonl").write_text("")

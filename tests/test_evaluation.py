@@ -19,6 +19,7 @@ from helpers.corpus import Recipe, build
 from helpers.evaluation import (
     CELL,
     HEADLINE,
+    TRACE_LEVELS,
     comparisons,
     coupling,
     curve_point,
@@ -29,22 +30,26 @@ from helpers.evaluation import (
     interval,
     judge,
     percent_table,
+    published_coupling,
     sign_flip_test,
     texts,
 )
+from helpers.published import judge_text as judge_published
 from helpers.validator import judge_text
 
 CORPUS = build(Recipe("drunkards_walk", 5, 6, "test", 7, "indexed", 12))
 
 
 def cell(plan, trace=None, *, condition="correct", seed=1, distribution="wilson", optimal=None,
-         plan_error=None, grid=None) -> pd.DataFrame:
+         plan_error=None, grid=None, theirs=None) -> pd.DataFrame:
     """Rows of one cell, in the form that `judge` gives them; no trace without ``trace``.
 
-    Each problem stands on a grid of its own unless ``grid`` says which.
+    Each problem stands on a grid of its own unless ``grid`` says which. ``theirs``: the
+    published verdict on traces, if it is another.
     """
     n = len(plan)
     traces = pd.array([pd.NA] * n if trace is None else trace, dtype="boolean")
+    published = traces if theirs is None else pd.array(theirs, dtype="boolean")
     return pd.DataFrame({
         "condition": condition, "seed": seed, "distribution": distribution, "maze": range(n),
         "grid": range(n) if grid is None else grid,
@@ -53,7 +58,8 @@ def cell(plan, trace=None, *, condition="correct", seed=1, distribution="wilson"
         "plan_error": plan_error or [None if valid else "wall" for valid in plan],
         "has_trace": trace is not None, "trace_valid": traces, "trace_strict": traces,
         "trace_exact": traces,
-        "trace_error": [None if trace is None or trace[i] else "parse" for i in range(n)]})
+        "trace_error": [None if trace is None or trace[i] else "parse" for i in range(n)],
+        "plan_published": np.array(plan, bool), "trace_published": published})
 
 
 def ones(count: int, n: int) -> list[bool]:
@@ -84,14 +90,14 @@ def test_interval_of_nothing():
 
 def test_headline():
     rows = pd.concat([
-        cell([1, 1, 1, 0], [1, 0, 0, 1], optimal=[1, 0, 1, 0]),
+        cell([1, 1, 1, 0], [1, 0, 0, 1], optimal=[1, 0, 1, 0], theirs=[1, 0, 0, 0]),
         cell([0, 0], [1, 1], distribution="dfs"),
         cell([1, 0, 0, 0, 0], condition="solution_only", seed=2)], ignore_index=True)
     table = headline(rows)
     assert ",".join(table.columns) == (
         "condition,seed,distribution,n,plan_valid,plan_valid_low,plan_valid_high,plan_optimal,"
         "trace_valid,trace_strict,trace_exact,trace_valid_given_plan_valid,trace_valid_low,"
-        "trace_valid_high,grids")
+        "trace_valid_high,grids,plan_published,trace_published")
     assert table[[*CELL, "n"]].to_numpy().tolist() == [
         ["correct", 1, "wilson", 4], ["correct", 1, "dfs", 2], ["solution_only", 2, "wilson", 5]]
     assert table["plan_valid"].tolist() == [0.75, 0, 0.2]
@@ -106,6 +112,9 @@ def test_headline():
     assert table[["trace_valid_low", "trace_valid_high"]].isna().all(axis=1).tolist() == [
         False, False, True]
     assert table["grids"].tolist() == [4, 2, 5]
+    assert table["plan_published"].tolist() == [0.75, 0, 0.2]
+    assert table["trace_published"].tolist()[:2] == [0.25, 1]
+    assert table["trace_published"].isna().tolist() == [False, False, True]
     given = table["trace_valid_given_plan_valid"]
     assert given[0] == pytest.approx(1 / 3)
     assert given.isna().tolist() == [False, True, True]  # empty without a valid plan, too
@@ -118,8 +127,8 @@ def test_headline_as_csv(tmp_path):
     assert lines[0] == ",".join(HEADLINE)
     assert lines[1].startswith("correct,1,wilson,2,0.5,0.09")
     assert lines[1].split(",")[7:12] == ["0.5", "1.0", "1.0", "1.0", "1.0"]
-    assert lines[1].endswith(",2")
-    assert lines[2].endswith(",0.5,,,,,,,2")
+    assert lines[1].endswith(",2,0.5,1.0")
+    assert lines[2].endswith(",0.5,,,,,,,2,0.5,")
 
 
 def test_headline_counts_grids():
@@ -336,6 +345,32 @@ def test_coupling_without_any_trace():
     assert "phi" in table.columns
 
 
+def test_published_coupling():
+    rows = pd.concat([
+        cell([1] * 6 + [0] * 4, [1] * 4 + [0] * 2 + [1] + [0] * 3,
+             theirs=[1] * 5 + [0] * 5),  # one more of the valid plans, none of the invalid
+        cell([1, 1], [1, 0], distribution="dfs", theirs=[0, 0]),
+        cell([1, 0], condition="solution_only")], ignore_index=True)
+    ours, theirs = coupling(rows), published_coupling(rows)
+    assert list(theirs.columns) == [*ours.columns, "trace_ours_alone", "trace_published_alone",
+                                    "phi_ours"]
+    assert theirs[["both_valid", "only_plan_valid", "only_trace_valid", "neither_valid"]
+                  ].to_numpy().tolist() == [[5, 1, 0, 4], [0, 2, 0, 0]]
+    assert theirs["trace_ours_alone"].tolist() == [1, 1]
+    assert theirs["trace_published_alone"].tolist() == [1, 0]
+    assert theirs["phi"][0] == pytest.approx((5 * 4 - 0) / math.sqrt(6 * 4 * 5 * 5))
+    assert theirs["phi_ours"][0] == ours["phi"][0] == pytest.approx(10 / math.sqrt(600))
+    assert theirs["phi"].isna().tolist() == theirs["phi_ours"].isna().tolist() == [False, True]
+    plans = rows.assign(plan_published=~rows["plan_valid"])  # its own verdict on plans too
+    assert published_coupling(plans)["both_valid"].tolist() == [0, 0]
+
+
+def test_published_coupling_without_any_trace():
+    table = published_coupling(cell([1, 0], condition="solution_only"))
+    assert len(table) == 0
+    assert {"phi", "phi_ours", "trace_ours_alone"} < set(table.columns)
+
+
 def test_errors():
     rows = pd.concat([cell([1, 0, 0, 0], [1, 0, 0, 0],
                            plan_error=[None, "wall", "jump", "wall"]),
@@ -390,7 +425,8 @@ def test_perfect_responses(condition):
     assert rows["plan_optimal"].all()
     assert rows["plan_error"].isna().all()
     assert (rows["has_trace"] == (condition != "solution_only")).all()
-    for name in ("trace_valid", "trace_strict", "trace_exact"):
+    assert rows["plan_published"].all()
+    for name in ("trace_valid", "trace_strict", "trace_exact", "trace_published"):
         assert rows[name].dtype == "boolean"
         assert rows[name].isna().all() if condition == "solution_only" else rows[name].all()
     for i, (prompt, response) in enumerate(zip(prompts(CORPUS, CONDITIONS[condition]),
@@ -414,6 +450,9 @@ def test_texts_are_judged_alike():
         for part, found in (("plan", verdict.plan), ("trace", verdict.trace)):
             assert found.valid == row[f"{part}_valid"]
             assert found.error == (None if found.valid else row[f"{part}_error"])
+        theirs = judge_published(text, 5, 6)
+        assert (theirs.plan.valid, theirs.trace.valid) == (
+            row["plan_published"], row["trace_published"])
     assert not rows["plan_valid"][[3, 5]].any()
     assert rows["trace_error"][7] == "parse"
 
@@ -425,7 +464,7 @@ def test_traces_are_judged_by_condition():
     responses[0] = vocabulary.encode("reasoning close 0 0 c0 c0 solution plan 0 0 end")
     responses[1] = vocabulary.encode("reasoning " + vocabulary.decode(perfect("correct")[1]))
     rows = judge(CORPUS, "solution_only", responses)
-    assert rows[["trace_valid", "trace_strict", "trace_exact", "trace_error"]].isna().all(axis=None)
+    assert rows[[*TRACE_LEVELS, "trace_error"]].isna().all(axis=None)
     for name, value in (("condition", "solution_only"), ("seed", 1), ("distribution", "dfs")):
         rows[name] = value
     (row,) = headline(rows).to_dict("records")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.evaluation import HEADLINE, interval
+from helpers.evaluation import HEADLINE, TRACE_LEVELS, interval
 from helpers.experiments import EXPERIMENTS, headline, plan_weight, regime
 from helpers.show.charts import draw_plan_weight, draw_regime
 from helpers.show.figures import look_of_generator
@@ -111,8 +111,9 @@ def answered(monkeypatch, tmp_path):
                 "condition": spec.model.condition, "seed": spec.model.seed,
                 "distribution": spec.distribution, "maze": range(40), "grid": range(40),
                 "plan_valid": np.arange(40) < 40 * rate, "plan_optimal": False,
+                "plan_published": np.arange(40) < 40 * rate,
                 **{name: pd.array([trace or None] * 40, "boolean")
-                   for name in ("trace_valid", "trace_strict", "trace_exact")}}))
+                   for name in TRACE_LEVELS}}))
         return pd.concat(parts, ignore_index=True)
 
     def curves(run, models):
@@ -187,7 +188,7 @@ def made_up(sides=SIDES, seeds=(1,), n=40) -> pd.DataFrame:
                     traces = [None] * 6 if i == 0 else [
                         *[k // 2 / n] * 3, 0.5, *interval(k // 2, n)]
                     cells.append([side, side, 1600, condition, seed, distribution, n, k / n,
-                                  *interval(k, n), k / n, *traces, n])
+                                  *interval(k, n), k / n, *traces, n, k / n, traces[0]])
     return pd.DataFrame(cells, columns=["rows", "cols", "train_examples", *HEADLINE])
 
 

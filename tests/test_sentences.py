@@ -252,6 +252,26 @@ def test_coupling_of_few():
     assert coupled() == "No condition here writes traces."
 
 
+def test_published_coupling():
+    columns = ["condition", "seed", "distribution", "n", "phi", "trace_ours_alone",
+               "trace_published_alone", "phi_ours"]
+    table = pd.DataFrame([(RIGHT, 1, "wilson", 1000, 0.956, 30, 1, 0.811),
+                          (RIGHT, 2, "wilson", 1000, 0.9, 1500, 0, 0.8),
+                          (LENT, 1, "wilson", 1000, None, 0, 0, None),
+                          (LENT, 2, "wilson", 1000, 0.25, 0, 0, None)], columns=columns)
+    said = sentences.published_coupling(table)
+    assert "some of its coupling is in the rule" in said
+    assert "by either verdict, by seed (seeds 1 and 2):" in said
+    assert ("- `correct` on Wilson: the verdicts differ on 1 531 of 2 000 traces (1 530 valid by "
+            "ours alone, 1 by the published one alone); phi is 0.81 and 0.80 by ours and 0.96 and "
+            "0.90 by the published one.") in said
+    assert ("- `swapped` on Wilson: the verdicts differ on 0 of 2 000 traces; phi is undefined and "
+            "undefined by ours and undefined and 0.25 by the published one.") in said
+    assert "by seed" not in sentences.published_coupling(table[:1])
+    assert sentences.published_coupling(table.assign(n=40)) == "n = 40 mazes: too few to tell."
+    assert sentences.published_coupling(table[:0]) == "No condition here writes traces."
+
+
 def test_breaks():
     table = pd.DataFrame([(RIGHT, "trace", "none", 90), (RIGHT, "trace", "wrong_cost", 4),
                           (RIGHT, "trace", "jump", 3), (RIGHT, "trace", "jump", 3),

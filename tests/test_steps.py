@@ -170,7 +170,7 @@ def test_headline(scale, run):
     assert lines[0] == (
         "condition,seed,distribution,n,plan_valid,plan_valid_low,plan_valid_high,plan_optimal,"
         "trace_valid,trace_strict,trace_exact,trace_valid_given_plan_valid,trace_valid_low,"
-        "trace_valid_high,grids")
+        "trace_valid_high,grids,plan_published,trace_published")
     cells = {tuple(line.split(",")[:4]) for line in lines[1:]}
     assert cells == {(condition, "3", distribution, "12") for condition in scale.conditions
                      for distribution in scale.distributions}
@@ -178,7 +178,8 @@ def test_headline(scale, run):
         values = line.split(",")
         assert all(0 <= float(value) <= 1 for value in values[4:8])
         assert (values[8] == "") == (values[0] == "solution_only")
-        assert 1 <= int(values[-1]) <= 12
+        assert 1 <= int(values[14]) <= 12
+        assert (values[-1] == "") == (values[0] == "solution_only")
 
 
 def test_run_json(scale, run):
@@ -218,7 +219,7 @@ def test_rows_survive_the_file(scale, run):
         assert read[name].dtype == bool
     assert read.to_csv() == made[read.columns].to_csv()
     for table in (evaluation.headline, evaluation.comparisons, evaluation.coupling,
-                  evaluation.errors):
+                  evaluation.published_coupling, evaluation.errors):
         pd.testing.assert_frame_equal(table(read), table(made))
 
 

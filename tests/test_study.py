@@ -376,11 +376,13 @@ def gone(pid: int) -> bool:
 
 def headline() -> pd.DataFrame:
     return pd.DataFrame([
-        ["solution_only", 1, "wilson", 40, 0.5, 0.352, 0.648, 0.5, *[None] * 6, 40],
-        ["solution_only", 1, "dfs", 40, 0.1, 0.04, 0.23, 0.1, *[None] * 6, 40],
+        ["solution_only", 1, "wilson", 40, 0.5, 0.352, 0.648, 0.5, *[None] * 6, 40, 0.5,
+         None],
+        ["solution_only", 1, "dfs", 40, 0.1, 0.04, 0.23, 0.1, *[None] * 6, 40, 0.1, None],
         ["swapped", 1, "wilson", 40, 0.25, 0.142, 0.402, 0.2, 0.15, 0.1, 0.1, 0.3, 0.07,
-         0.29, 40],
-        ["swapped", 1, "dfs", 40, 0.0, 0.0, 0.088, 0.0, 0.05, 0.0, 0.0, None, 0.01, 0.17, 40]],
+         0.29, 40, 0.25, 0.1],
+        ["swapped", 1, "dfs", 40, 0.0, 0.0, 0.088, 0.0, 0.05, 0.0, 0.0, None, 0.01, 0.17, 40,
+         0.0, 0.05]],
         columns=HEADLINE)
 
 

@@ -419,8 +419,9 @@ ONE = Mazes(MAZE.grid[None], np.array([MAZE.start], np.int16), np.array([MAZE.go
 def test_responses_that_do_not_fit():
     with pytest.raises(ValueError, match="spans: got 2, takes one for each of 1 mazes"):
         judge_responses(ONE, [np.zeros(3, np.uint16)] * 2, SOLUTION)
-    with pytest.raises(ValueError, match="tokens: got 900, takes ids of the vocabulary"):
-        judge_responses(ONE, [np.array([900], np.uint16)], SOLUTION)
+    for outside in (Vocabulary(3, 3).size, 900):
+        with pytest.raises(ValueError, match=f"tokens: got {outside}, takes ids of the vocabulary"):
+            judge_responses(ONE, [np.array([outside], np.uint16)], SOLUTION)
 
 
 def test_columns_without_a_trace():
@@ -431,7 +432,8 @@ def test_columns_without_a_trace():
         "plan_valid": True, "plan_optimal": True, "plan_error": None, "plan_step": -1,
         "plan_length": 5, "has_trace": False, "trace_valid": False, "trace_strict": False,
         "trace_exact": False, "trace_error": None, "trace_event": -1, "trace_strict_error": None,
-        "trace_strict_event": -1, "trace_events": 0}
+        "trace_strict_event": -1, "trace_events": 0, "plan_published": True,
+        "trace_published": False}
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────

@@ -25,7 +25,9 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
     models = dict.fromkeys(one.model for one in evaluations)
     return {"headline": evaluation.headline(rows), "comparisons": evaluation.comparisons(rows),
             "differences": differences(rows, ("plan_valid", "trace_valid")),
-            "coupling": evaluation.coupling(rows), "errors": evaluation.errors(rows),
+            "coupling": evaluation.coupling(rows),
+            "published_coupling": evaluation.published_coupling(rows),
+            "errors": evaluation.errors(rows),
             "learning_curves": steps.all_curves(run, models).drop(columns="variation")}
 
 
@@ -46,5 +48,6 @@ EXPERIMENT = Experiment(
     question="Does it matter for the plan whose trace a model learnt to write?",
     notebook="07_analysis", evaluations=every, analyse=analyse,
     summary=summary,
-    tables=("headline", "comparisons", "differences", "coupling", "errors", "learning_curves"),
+    tables=("headline", "comparisons", "differences", "coupling", "published_coupling", "errors",
+            "learning_curves"),
     figures=("headline", "learning_curves"), folder="", whole=first_seed)

@@ -220,6 +220,35 @@ def _how_coupled(both: int, plan: int, trace: int, neither: int) -> str:
             f"{percent(trace / invalid)} of {spaced(invalid)} invalid ones.")
 
 
+def published_coupling(table: pd.DataFrame) -> str:
+    """How much of the coupling that the published verdict finds is in its rule.
+
+    Args:
+        table: as of `evaluation.published_coupling`.
+    """
+    if table.empty:
+        return "No condition here writes traces."
+    if table["n"].max() < FEW:
+        return _too_few(table)
+    lines = []
+    for (condition, distribution), part in table.groupby(["condition", "distribution"], sort=False):
+        ours, theirs = (int(part[f"trace_{who}_alone"].sum()) for who in ("ours", "published"))
+        differing = (f" ({spaced(ours)} valid by ours alone, {spaced(theirs)} by the published "
+                     "one alone)") if ours + theirs else ""
+        lines.append(f"{_code(condition)} on {_kind(distribution)}: the verdicts differ on "
+                     f"{spaced(ours + theirs)} of {spaced(part['n'].sum())} traces{differing}; "
+                     f"phi is {_phis(part['phi_ours'])} by ours and {_phis(part['phi'])} by the "
+                     "published one.")
+    seeds = f", by seed ({seeds_of(table)})" if table["seed"].nunique() > 1 else ""
+    return ("By the published verdict a trace is invalid where the plan has another length than "
+            "the path that the trace found: some of its coupling is in the rule. The correlation "
+            f"of plan and trace validity, phi, by either verdict{seeds}:\n\n" + _lines(lines))
+
+
+def _phis(phis: Iterable[float]) -> str:
+    return listed("undefined" if pd.isna(phi) else f"{phi:.2f}" for phi in phis)
+
+
 def breaks(errors: pd.DataFrame) -> str:
     """Which rule the traces of each condition break first, most often."""
     found = errors[(errors["part"] == "trace") & (errors["error"] != "none")]
