@@ -364,7 +364,7 @@ def add_publish(commands) -> None:
 def run_publish(run, experiment, args) -> None:
     from helpers.engine.files import PROJECT
     from helpers.study.graph import publish
-    target = PROJECT / "results" / run.scale.name / experiment.folder
+    target = PROJECT / "results" / run.scale.name
     print(f"{target}:", *publish(run, experiment, target))
 
 

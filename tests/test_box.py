@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import evaluation
+from helpers import evaluation, responses
 from helpers.checkpoints import load_model, read_checkpoint
 from helpers.corpus import Recipe, build
 from helpers.engine.files import staged
@@ -152,10 +152,14 @@ def test_published_anew(run, tmp_path):
     graph.publish(run, HEADLINE, target)
     (target / "regime").mkdir()
     (target / "regime" / "map.csv").write_text("theirs")
-    one = replace(HEADLINE, whole=lambda scale: MODELS[1:])
-    names = graph.publish(run, one, target)
-    assert set(files(target)) == {*names, "regime/map.csv"}
-    assert not (target / "responses" / "solution_only_3").exists()
+    for name in ("models/correct_9.safetensors", "responses/correct_9/wilson.jsonl.gz",
+                 "models/correct+gap=random_9.safetensors"):
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text("of another seed")
+    names = graph.publish(run, HEADLINE, target)
+    assert set(files(target)) == {*names, "regime/map.csv",
+                                  "models/correct+gap=random_9.safetensors"}
+    assert not (target / "responses" / "correct_9").exists()
 
 
 def test_all_or_nothing(run, tmp_path, monkeypatch):
@@ -187,7 +191,7 @@ def test_staged_replaces_what_is_there(tmp_path):
     (tmp_path / "a" / "old").mkdir(parents=True)
     (tmp_path / "a" / "old" / "left").write_text("1")
     (tmp_path / "a" / "kept").write_text("1")
-    with staged(tmp_path / "a", instead_of=("old", "absent")) as folder:
+    with staged(tmp_path / "a", lambda path: path.parts[0] == "old") as folder:
         (folder / "kept").write_text("2")
         (folder / "new").mkdir()
         (folder / "new" / "one").write_text("2")
@@ -203,7 +207,7 @@ ANSWERS = [CORPUS.tokens[begin:end] for begin, end in CORPUS.bounds[:, [1, 3]]]
 @pytest.fixture
 def stored(tmp_path) -> Path:
     path = tmp_path / "answers.jsonl.gz"
-    texts = evaluation.texts(CORPUS, "correct", [ids[1:] for ids in ANSWERS])
+    texts = responses.texts(CORPUS, "correct", [ids[1:] for ids in ANSWERS])
     store_responses(path, {"condition": "correct", "model": "correct_1"}, CORPUS, list(texts))
     return path
 

@@ -32,9 +32,9 @@ from helpers.evaluation import (
     percent_table,
     published_coupling,
     sign_flip_test,
-    texts,
 )
 from helpers.published import judge_text as judge_published
+from helpers.responses import texts
 from helpers.validator import judge_text
 
 CORPUS = build(Recipe("drunkards_walk", 5, 6, "test", 7, "indexed", 12))

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,14 +83,15 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(folder: str | os.PathLike, instead_of: Iterable[str] = ()) -> Iterator[Path]:
+def staged(folder: str | os.PathLike, gone: Callable[[Path], bool] = lambda path: False
+           ) -> Iterator[Path]:
     """A temporary folder whose files go into another, each in its place, once all are on disk.
 
     Whatever goes wrong within the ``with`` block, the other folder stays as it was.
 
     Args:
         folder: where they go; made if it is not there.
-        instead_of: folders in there of which nothing else remains.
+        gone: of each other file there, by its path in the folder, whether it is to go.
     """
     folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -102,12 +103,12 @@ def staged(folder: str | os.PathLike, instead_of: Iterable[str] = ()) -> Iterato
         for path in sorted(new):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(stage / path, folder / path)
-        for inside in instead_of:
-            for path in sorted((folder / inside).rglob("*"), reverse=True):
-                if path.is_file() and path.relative_to(folder) not in new:
-                    path.unlink()
-                elif path.is_dir() and not any(path.iterdir()):
-                    path.rmdir()
+        for path in sorted(folder.rglob("*"), reverse=True):
+            inside = path.relative_to(folder)
+            if path.is_file() and inside not in new and gone(inside):
+                path.unlink()
+                if not any(path.parent.iterdir()):
+                    path.parent.rmdir()
         _sweep(folder)
 
 

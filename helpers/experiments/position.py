@@ -16,7 +16,7 @@ from helpers.experiments.regime import SMALLEST
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
-from helpers.study.specs import EvaluationSpec, Experiment, every
+from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, every
 
 SHIFTS = (-40, -20, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 CURES = ("prompts=filler", "prompts=shuffled", "prompts=uneven", "rotary_heads=half",
@@ -221,12 +221,18 @@ def summary(run: Run) -> str:
                         done.to_string(index=False)])
 
 
+def whole(scale: Scale) -> list[ModelSpec]:
+    """A model of each condition without gaps, and one with."""
+    return [ModelSpec(condition, scale.seeds[0], gap) for gap in ((), RANDOM)
+            for condition in scale.conditions]
+
+
 def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
     return Experiment(
         question=question, notebook="10_position", evaluations=evaluations, analyse=analyse,
         summary=summary, tables=("rates", "effects", "parts"),
         figures=("realigned", "shifts", "gaps", "given"), folder="position",
-        gathers=all_parts)
+        gathers=all_parts, whole=whole)
 
 
 EXPERIMENTS = {"position": _experiment(

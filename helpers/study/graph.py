@@ -1,6 +1,7 @@
 """`make study`: says what there is to do, runs it through Snakemake, shows how far it is."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,7 @@ SMALL = 16 * 2**20  # bytes of a model's weights, above which it is too large fo
 
 
 def publish(run: Run, experiment: Experiment, target: Path) -> list[str]:
-    """Copies an experiment's tables and figures to ``target``, and puts small models there.
+    """Copies an experiment's tables and figures to its folder in ``target``, small models beside.
 
     All files are written elsewhere before the first takes its place, so that ``target`` stays
     as it was whatever goes wrong.
@@ -120,10 +121,18 @@ def publish(run: Run, experiment: Experiment, target: Path) -> list[str]:
             raise StudyError(f"publish: {product.name} is {status.state}"
                              f"{f' ({status.why})' if status.why else ''}; run the study first")
     names = experiment.published
-    with staged(target, instead_of=("models", "responses")) as folder:
+    kinds = {model.kind for model in experiment.whole(run.scale)}
+
+    def gone(path: Path) -> bool:  # what an earlier run has left of the same kinds of model
+        boxed = re.fullmatch(r"(models|responses)/(.+)_\d+(\.safetensors|/.+)", path.as_posix())
+        return bool(boxed) and boxed[2] in kinds
+
+    with staged(target, gone) as folder:
+        inside = Path(experiment.folder)
+        (folder / inside).mkdir(exist_ok=True)
         for name in names:
-            (folder / name).write_bytes(run.file(experiment.folder, name).read_bytes())
-        return names + box(run, experiment, folder)
+            (folder / inside / name).write_bytes(run.file(experiment.folder, name).read_bytes())
+        return [str(inside / name) for name in names] + box(run, experiment, folder)
 
 
 def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
@@ -146,7 +155,7 @@ def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
         store_model(run.store.use(run.model(model)), place(f"models/{model.name}.safetensors"),
                     {name: record.get(name) for name in MADE})
     for spec in experiment.evaluations(run.scale):
-        if spec.model in models:
+        if spec.model in models and not spec.answering:
             test = run.corpus("test", spec.distribution, run.scale_of(spec.model))
             answers = run.answers(spec)
             lines = run.file(answers.files[1]).read_text(encoding="utf-8").splitlines()
