@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from helpers.astar import solve
 from helpers.corpus import TRACE_PART, Recipe, build
 from helpers.maze import Maze
-from helpers.show import charts, figures, tables
+from helpers.show import charts, curves, figures, looks, samples, tables
 from helpers.training import TrainingConfig
 
 MAZE = Maze.from_ascii("...#",
@@ -51,7 +51,14 @@ DRAWN = {
     "draw_learning_curves": (lambda draw: draw(RATES), ["correct 25.0 %", "n = 500"]),
     "draw_regime": (lambda draw: draw(RATES), ["8×8", "DFS: correct 25.0 %"]),
     "draw_plan_weight": (lambda draw: draw(RATES.assign(plan_weight=4.0)),
-                         ["Weight 4, DFS: correct 25.0 % and swapped 50.0 %"]),
+                         ["weight of a plan token: 4, DFS: correct 25.0 % and swapped 50.0 %"]),
+    "draw_by": (lambda draw: draw(RATES.assign(state="as it is"), "state", "asked"),
+                ["Valid plans by asked, seed 1", "as it is, DFS: correct 25.0 %"]),
+    "draw_shifts": (lambda draw: draw(pd.concat([RATES.assign(answered_gap=gap)
+                                                 for gap in (-3, 0, 20)])),
+                    ["how far the response is moved", "correct 25.0 % everywhere"]),
+    "draw_given": (lambda draw: draw(RATES.assign(given="own", plan_follows_trace=0.75)),
+                   ["Given own: maze correct 25.0 %", "trace correct 75.0 %"]),
     "draw_losses": (lambda draw: draw(pd.DataFrame({"step": [1, 2], "plan_loss": [2.0, 0.5],
                                                     "trace_loss": [None, None]})),
                     ["plan tokens: 0.5"]),
@@ -64,12 +71,12 @@ DRAWN = {
 
 
 def draw_functions() -> dict:
-    return {name: function for module in (figures, charts)
+    return {name: function for module in (figures, samples, curves, charts)
             for name, function in inspect.getmembers(module, inspect.isfunction)
             if name.startswith("draw_")}
 
 
-def drawn(name: str) -> figures.Figure:
+def drawn(name: str) -> looks.Figure:
     return DRAWN[name][0](draw_functions()[name])
 
 
@@ -96,7 +103,7 @@ def test_words_of_tables_without_traces_or_seeds():
 def test_svg_has_them_as_title_and_description(name, tmp_path):
     figure = drawn(name)
     figure.alt += " A < B & C."
-    figures.write_svg(figure, tmp_path / "one.svg")
+    looks.write_svg(figure, tmp_path / "one.svg")
     root = ElementTree.parse(tmp_path / "one.svg").getroot()
     title, words = (root.find(f"{{http://www.w3.org/2000/svg}}{tag}").text
                     for tag in ("title", "desc"))

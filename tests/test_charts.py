@@ -10,8 +10,8 @@ import pytest
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.evaluation import coupling, interval
-from helpers.show import charts
-from helpers.show.figures import look_of_condition, look_of_generator
+from helpers.show import charts, curves, samples
+from helpers.show.looks import look_of_condition, look_of_generator
 from helpers.show.widgets import png
 from helpers.training import TrainingConfig
 
@@ -169,7 +169,7 @@ def test_learning_curves():
         for seed in (1, 2) for i in range(1, 9)],
         columns=["condition", "seed", "examples", "response_tokens", "n", "plan_valid",
                  "plan_valid_low", "plan_valid_high"])
-    axes = shown(charts.draw_learning_curves(curves))
+    axes = shown(curves.draw_learning_curves(curves))
     assert [ax.get_xlabel() for ax in axes] == ["examples trained on",
                                                 "response tokens trained on"]
     (legend,) = axes[0].figure.legends
@@ -188,7 +188,7 @@ def test_losses(traces):
     lines = [{"step": step, "plan_loss": 3 / step, "trace_loss": 4 / step if traces else None}
              for step in range(1, 30)]
     lines.insert(9, {"step": 9, "validation": {"n": 5, "plan_valid": 0.0}})
-    (ax,) = shown(charts.draw_losses(pd.DataFrame(lines)))
+    (ax,) = shown(curves.draw_losses(pd.DataFrame(lines)))
     labels = words(ax.get_legend())
     assert [label.split(" tokens")[0] for label in labels] == (
         ["trace", "plan"] if traces else ["plan"])
@@ -198,7 +198,7 @@ def test_losses(traces):
 
 def test_rate():
     settings = TrainingConfig(batch_size=4, learning_rate=0.03, warmup_steps=10)
-    (ax,) = shown(charts.draw_rate(settings, 402))
+    (ax,) = shown(curves.draw_rate(settings, 402))
     (line,) = ax.lines
     assert len(line.get_ydata()) == 100
     assert line.get_ydata().max() == pytest.approx(0.03)
@@ -209,7 +209,7 @@ def test_starts():
     corpus = build(Recipe("wilson", 5, 5, "train", 1, "indexed", 60))
     traces = {name: put_together(corpus, CONDITIONS[name], 1).traces
               for name in ("correct", "swapped")}
-    (ax,) = shown(charts.draw_starts(corpus, traces))
+    (ax,) = shown(samples.draw_starts(corpus, traces))
     assert ticks(ax.yaxis) == ["correct", "swapped", "chance"]
     own, lent, chance = (bar.get_width() for bar in ax.patches)
     assert own == 1

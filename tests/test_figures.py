@@ -13,7 +13,7 @@ from helpers.corpus import Recipe, build, count_possible
 from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.maze import Maze, generate
-from helpers.show import borrowed, figures, tables, widgets
+from helpers.show import borrowed, figures, looks, samples, tables, widgets
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",
@@ -43,25 +43,25 @@ def texts(ax):
 
 def test_looks_tell_conditions_and_generators_apart():
     """By marker as well as by colour, conditions by line too."""
-    for names, look_of, parts in ((CONDITIONS, figures.look_of_condition, 4),
-                                  (GENERATORS, figures.look_of_generator, 3)):
+    for names, look_of, parts in ((CONDITIONS, looks.look_of_condition, 4),
+                                  (GENERATORS, looks.look_of_generator, 3)):
         for values in list(zip(*map(look_of, names), strict=True))[:parts]:
             assert len(set(values)) == len(names)
-            assert figures.OTHER not in values
+            assert looks.OTHER not in values
 
 
 def test_unknown_names_have_a_look_too():
-    assert figures.look_of_condition("half_swapped") == (
-        "half_swapped", figures.OTHER, figures.OTHER_MARKER, figures.OTHER_LINE)
-    assert figures.look_of_generator("caves.txt").label == "caves.txt"
+    assert looks.look_of_condition("half_swapped") == (
+        "half_swapped", looks.OTHER, looks.OTHER_MARKER, looks.OTHER_LINE)
+    assert looks.look_of_generator("caves.txt").label == "caves.txt"
     table = tables.token_lengths(["wilson"], 6, 6, 5, split="test")
     mine = table.assign(generator="caves.txt")
-    axes = shown(figures.draw_lengths(pd.concat([mine, table])))
+    axes = shown(samples.draw_lengths(pd.concat([mine, table])))
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["caves.txt", "Wilson"]
 
 
 def test_conditions_go_by_their_own_names():
-    assert all(figures.look_of_condition(name).label == name for name in CONDITIONS)
+    assert all(looks.look_of_condition(name).label == name for name in CONDITIONS)
 
 
 def test_draw_mazes():
@@ -123,14 +123,14 @@ def test_draw_verdict_shows_a_step_off_the_grid():
 
 def test_draw_lengths_and_properties():
     lengths = tables.token_lengths(["wilson", "dfs"], 8, 8, 20, split="test")
-    axes = shown(figures.draw_lengths(lengths))
+    axes = shown(samples.draw_lengths(lengths))
     assert [ax.get_xlabel() for ax in axes] == ["prompt / tokens", "trace / tokens",
                                                 "plan / tokens"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["Wilson", "DFS"]
-    marks = [figures.look_of_generator(name).marker for name in ("wilson", "dfs")]
+    marks = [looks.look_of_generator(name).marker for name in ("wilson", "dfs")]
     for ax in axes:
         assert [line.get_marker() for line in ax.lines if line.get_marker() in marks] == marks
-    figure = figures.draw_properties(tables.maze_properties(["cellular_automata"], 8, 8, 20,
+    figure = samples.draw_properties(tables.maze_properties(["cellular_automata"], 8, 8, 20,
                                                             split="test"), {"path": "path / moves"})
     assert "n = 20 mazes" in figure.get_suptitle()
 
@@ -138,14 +138,14 @@ def test_draw_lengths_and_properties():
 def test_draw_tree_counts():
     counts = {"wilson": tables.tree_counts("wilson", 4, 4, 40, split="train"),
               "dfs": tables.tree_counts("dfs", 4, 4, 40, split="train")}
-    axes = shown(figures.draw_tree_counts(counts, 4))
+    axes = shown(samples.draw_tree_counts(counts, 4))
     assert len(axes) == 2
     assert axes[0].get_ylabel() == "times drawn"
 
 
 def test_draw_first_errors():
     table = pd.DataFrame({"error": ["not_in_open"] * 3 + [None]})
-    (ax,) = shown(figures.draw_first_errors(table))
+    (ax,) = shown(samples.draw_first_errors(table))
     assert "n = 4 traces" in ax.get_title()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["not_in_open", "none: valid"]
 

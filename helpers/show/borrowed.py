@@ -8,7 +8,8 @@ from pathlib import Path
 
 from helpers.engine.files import PROJECT, atomic
 from helpers.maze import Maze
-from helpers.show.figures import Figure, draw_borrowed, png, write_svg
+from helpers.show.figures import draw_borrowed
+from helpers.show.looks import Figure, png, write_svg
 
 MAZE = Maze.from_ascii("########",
                        "#...G...",

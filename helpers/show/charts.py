@@ -1,34 +1,32 @@
-"""Figures of trainings and results: one function a figure, table in, Figure out."""
+"""Figures of results: one function a figure, table in, Figure out."""
 
 from collections.abc import Iterable
-from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from helpers.corpus import Corpus, Segments
-from helpers.language import FIRST_COORDINATE
-from helpers.show.figures import (
+from helpers.show.looks import (
     FAINT,
     GREEN,
-    INK,
     ORANGE,
     SKY,
     Figure,
+    error_of,
+    extremes,
+    legend,
     look_of_condition,
     look_of_generator,
     look_of_seed,
+    models_of,
     new_figure,
-    styled,
+    nothing,
+    percent_axis,
 )
-from helpers.show.words import listed, percent, percents, seeds_of, spaced, span
-from helpers.training import TrainingConfig, rate
+from helpers.show.words import listed, percent, seeds_of, span
 
 
-@styled
 def draw_headline(table: pd.DataFrame) -> Figure:
     """Plan validity and trace validity of each condition on each distribution.
 
@@ -41,120 +39,32 @@ def draw_headline(table: pd.DataFrame) -> Figure:
     _dots(traces, table.dropna(subset="trace_valid"), "trace_valid")
     plans.set(title="Is the plan valid?", ylabel="valid responses")
     traces.set(title="Is the trace a valid A* run?", ylabel="")
-    _legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals",
+    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals",
             lines=False)
     figure.alt = ("Plan and trace validity by condition and distribution, "
                   f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
-                  f"Valid plans: {_extremes(table, 'plan_valid')}. "
-                  f"Valid traces: {_extremes(table, 'trace_valid') or 'no condition with traces'}.")
+                  f"Valid plans: {extremes(table, 'plan_valid')}. "
+                  f"Valid traces: {extremes(table, 'trace_valid') or 'no condition with traces'}.")
     return figure
 
 
 def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
     distributions = list(table["distribution"].unique())
-    models = _models(table)
+    models = models_of(table)
     for i, (condition, seed, place) in enumerate(models):
         part = table[(table["condition"] == condition) & (table["seed"] == seed)]
         x = np.array([distributions.index(name) for name in part["distribution"]], float)
         x += 0.6 * ((i + 0.5) / len(models) - 0.5)
         look = look_of_condition(condition)
-        ax.errorbar(x, part[rate].to_numpy(float), _error(part, rate), ls="", markersize=7,
+        ax.errorbar(x, part[rate].to_numpy(float), error_of(part, rate), ls="", markersize=7,
                     capsize=3, color=look.colour, marker=look.marker, **look_of_seed(place))
     ax.set_xticks(range(len(distributions)),
                   [look_of_generator(name).label.replace(" ", "\n").replace("-", "-\n")
                    for name in distributions])
     ax.set_xlim(-0.5, max(len(distributions) - 0.5, 0.5))
-    _percent_axis(ax)
+    percent_axis(ax)
 
 
-def _models(table: pd.DataFrame) -> list[tuple[str, int, int]]:
-    """Condition, seed and the seed's place among all, of each model of a table."""
-    seeds = sorted(table["seed"].unique())
-    return [(condition, seed, seeds.index(seed)) for condition, seed in
-            table[["condition", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
-
-
-def _error(table: pd.DataFrame, rate: str) -> np.ndarray | None:
-    """How far the table's interval of a rate reaches down and up; None where it has none."""
-    if f"{rate}_low" not in table:
-        return None
-    middle, low, high = table[[rate, f"{rate}_low", f"{rate}_high"]].to_numpy(float).T
-    return np.clip([middle - low, high - middle], 0, None)  # a bound may be a rounding error off
-
-
-def _percent_axis(ax: Axes) -> None:
-    ax.set_ylim(-0.03, 1.03)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.grid(axis="y")
-
-
-def _legend(figure: Figure, table: pd.DataFrame, title: str, lines: bool = True) -> None:
-    """Marker and line of each condition, filling of each seed where there are several."""
-    looks = map(look_of_condition, table["condition"].unique())
-    handles = [Line2D([], [], color=look.colour, marker=look.marker, ms=7, label=look.label,
-                      ls=look.line if lines else "") for look in looks]
-    seeds = sorted(table["seed"].unique())
-    if len(seeds) > 1:
-        handles += [Line2D([], [], color=INK, marker="o", ms=7, ls="", label=f"seed {seed}",
-                           **look_of_seed(place)) for place, seed in enumerate(seeds)]
-    # longer dashes than usual, for lines are told apart by them
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8),
-                  title=title, handlelength=3 if lines else None)
-
-
-def _extremes(table: pd.DataFrame, rate: str, by: str = "distribution") -> str:
-    """Lowest and highest rate of each condition, with where they are."""
-    words = []
-    for condition, part in table.dropna(subset=rate).groupby("condition", sort=False):
-        if part[rate].nunique() == 1:
-            words.append(f"{condition} {percent(part[rate].iloc[0])} everywhere")
-            continue
-        ends = [part.loc[part[rate].astype(float).agg(find)] for find in ("idxmin", "idxmax")]
-        words.append(f"{condition} from " + " to ".join(
-            f"{percent(end[rate])} ({_place(end, by)})" for end in ends))
-    return "; ".join(words)
-
-
-def _place(row: pd.Series, by: str) -> str:
-    return look_of_generator(row[by]).label if by == "distribution" else str(row[by])
-
-
-@styled
-def draw_learning_curves(curves: pd.DataFrame) -> Figure:
-    """Plan validity on held-out mazes as training goes on, by examples and by response tokens.
-
-    Args:
-        curves: as `evaluation.learning_curves` gives them.
-    """
-    figure, (axes,) = new_figure(1, 2, (12, 5), sharey=True)
-    for ax, column, label in zip(axes, ("examples", "response_tokens"),
-                                 ("examples trained on", "response tokens trained on"),
-                                 strict=True):
-        for condition, seed, place in _models(curves):
-            part = curves[(curves["condition"] == condition) & (curves["seed"] == seed)]
-            look = look_of_condition(condition)
-            ax.plot(part[column], part["plan_valid"], ls=look.line, marker=look.marker, lw=1.8,
-                    markersize=7, color=look.colour, **look_of_seed(place))
-            ax.fill_between(part[column], part["plan_valid_low"], part["plan_valid_high"],
-                            color=look.colour, alpha=0.12, linewidth=0)
-        ax.set(xlabel=label)
-        ax.set_xlim(left=0)
-        _percent_axis(ax)
-        ax.xaxis.set_major_formatter(lambda value, _: spaced(value))
-        ax.tick_params(axis="x", labelrotation=20)
-    axes[0].set_ylabel("valid plans, held-out mazes")
-    _legend(figure, curves, f"n = {span(curves['n'])} a point; bands: 95 % intervals")
-    ends = curves.groupby(["condition", "seed"], sort=False).last().reset_index()
-    figure.alt = ("Learning curves: valid plans on held-out mazes against examples and against "
-                  f"response tokens trained on, {seeds_of(curves)}, n = {span(curves['n'])}. "
-                  "At the end of training: "
-                  + "; ".join(f"{condition} {percents(part)}"
-                              for condition, part in ends.groupby("condition", sort=False)[
-                                  "plan_valid"]) + ".")
-    return figure
-
-
-@styled
 def draw_regime(table: pd.DataFrame) -> Figure:
     """Plan validity against the grid's side, a panel a distribution, a line a model.
 
@@ -162,7 +72,7 @@ def draw_regime(table: pd.DataFrame) -> Figure:
         table: as `regime.gather` gives it. Bars are the table's own intervals.
     """
     distributions = list(table["distribution"].unique())
-    models = _models(table)
+    models = models_of(table)
     sides = table[["rows", "cols"]].drop_duplicates().itertuples(index=False, name=None)
     ticks = {rows: f"{rows}×{cols}" for rows, cols in sides}
     figure, (axes,) = new_figure(1, len(distributions), (6.2 * len(distributions), 5.2),
@@ -176,7 +86,7 @@ def draw_regime(table: pd.DataFrame) -> Figure:
             x = part["rows"] + 0.25 * ((i + 0.5) / len(models) - 0.5)
             heights = part["plan_valid"].to_numpy(float)
             look = look_of_condition(condition)
-            ax.errorbar(x, heights, _error(part, "plan_valid"), ls=look.line, marker=look.marker,
+            ax.errorbar(x, heights, error_of(part, "plan_valid"), ls=look.line, marker=look.marker,
                         lw=1.8, elinewidth=1.2, markersize=7, capsize=3, color=look.colour,
                         **look_of_seed(place))
             ends.setdefault(condition, heights[-1])  # one label a condition, at its first seed
@@ -187,149 +97,15 @@ def draw_regime(table: pd.DataFrame) -> Figure:
         ax.set(title=look_of_generator(distribution).label, xlabel="grid, cells",
                xlim=(min(ticks) - 0.4, max(ticks) + 0.4 + 0.32 * (max(ticks) - min(ticks) + 1)))
         ax.set_xticks(list(ticks), list(ticks.values()))
-        _percent_axis(ax)
+        percent_axis(ax)
     axes[0].set_ylabel("valid plans")
-    _legend(figure, table, f"{span(table['train_examples'])} training examples a model, "
+    legend(figure, table, f"{span(table['train_examples'])} training examples a model, "
                            f"{span(table['n'])} test mazes a point; bars: 95 % intervals")
     named = table.assign(grid=table["rows"].map(ticks)).groupby("distribution", sort=False)
     figure.alt = (f"Valid plans by size of the grid, {listed(ticks.values())}, "
                   f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
                   + " ".join(f"{look_of_generator(name).label}: "
-                             f"{_extremes(part, 'plan_valid', 'grid')}." for name, part in named))
-    return figure
-
-
-@styled
-def draw_plan_weight(table: pd.DataFrame) -> Figure:
-    """Plan validity against the weight of plan tokens in the loss, a panel a distribution.
-
-    Args:
-        table: ``rates`` of the experiment. Bars are the table's own intervals.
-    """
-    table = table.sort_values("plan_weight", kind="stable")
-    weights = table["plan_weight"].map("{:g}".format)
-    return draw_by(table.assign(plan_weight=weights), "plan_weight", "weight of a plan token")
-
-
-@styled
-def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
-    """Plan validity of each model in one state and another, a panel a distribution.
-
-    Args:
-        table: rates with condition, seed, distribution and ``state``, a column of text; states
-            stand in the order in which they come. Bars are the table's own intervals.
-        title: what the states are states of.
-    """
-    distributions, states = (list(table[name].unique()) for name in ("distribution", state))
-    wide = max(3.1, 0.8 * len(states))
-    figure, (axes,) = new_figure(1, max(len(distributions), 1),
-                                 (wide * max(len(distributions), 2), 4.4), sharey=True)
-    models = _models(table)
-    for ax, distribution in zip(axes, distributions, strict=False):
-        for i, (condition, seed, place) in enumerate(models):
-            part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
-                         & (table["condition"] == condition)]
-            x = part[state].map(states.index) + 0.3 * ((i + 0.5) / len(models) - 0.5)
-            look = look_of_condition(condition)
-            ax.errorbar(x, part["plan_valid"].to_numpy(float), _error(part, "plan_valid"),
-                        ls=look.line, marker=look.marker, lw=1.8, elinewidth=1.2, markersize=7,
-                        capsize=3, color=look.colour, **look_of_seed(place))
-        ax.set(title=look_of_generator(distribution).label, xlabel=title,
-               xlim=(-0.4, len(states) - 0.6))
-        ax.set_xticks(range(len(states)), [name.replace(" ", "\n") for name in states])
-        _percent_axis(ax)
-    axes[0].set_ylabel("valid plans")
-    if table.empty:
-        _nothing(axes[0])
-        return figure
-    _legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals")
-    parts = table.groupby([state, "distribution"], sort=False)
-    figure.alt = (f"Valid plans by {title}, {seeds_of(table)}. " + " ".join(
-        f"{title}: {value}, {look_of_generator(name).label}: "
-        + listed(f"{row.condition} {percent(row.plan_valid)}" for row in part.itertuples()) + "."
-        for (value, name), part in parts))
-    return figure
-
-
-def _nothing(ax: Axes) -> None:
-    """Says that there is nothing to draw yet."""
-    ax.text(0.5, 0.5, "not made yet", transform=ax.transAxes, ha="center", color=INK)
-    ax.figure.alt = "Not made yet."
-
-
-@styled
-def draw_shifts(table: pd.DataFrame) -> Figure:
-    """Plan validity against how far a response was moved, each model a line.
-
-    Args:
-        table: rates of models asked behind several gaps, ``answered_gap``; bands are the table's
-            own intervals.
-    """
-    figure, ((ax,),) = new_figure(1, 1, (9, 4.8))
-    ax.set_xscale("symlog", linthresh=10, linscale=1.2)
-    for condition, seed, place in _models(table):
-        part = table[(table["condition"] == condition) & (table["seed"] == seed)]
-        part = part.sort_values("answered_gap")
-        look, x = look_of_condition(condition), part["answered_gap"].to_numpy(float)
-        ax.plot(x, part["plan_valid"].to_numpy(float), ls=look.line, color=look.colour,
-                marker=look.marker, ms=6, lw=1.8, **look_of_seed(place))
-        ax.fill_between(x, part["plan_valid_low"].to_numpy(float),
-                        part["plan_valid_high"].to_numpy(float), color=look.colour, alpha=0.13,
-                        lw=0)
-    _percent_axis(ax)
-    if table.empty:
-        _nothing(ax)
-        return figure
-    shifts = sorted(table["answered_gap"].unique())
-    ticks = [shift for shift in shifts if abs(shift) in (0, 3, 10, 20, 50, 100, 200, 40)]
-    ax.set_xticks(ticks, [f"{shift:+.0f}" if shift else "0" for shift in ticks])
-    ax.minorticks_off()
-    ax.axvline(0, color=FAINT, zorder=0)
-    ax.set(xlabel="positions by which the response is moved", ylabel="valid plans")
-    _legend(figure, table, f"n = {span(table['n'])} test mazes a point; bands: 95 % intervals")
-    figure.alt = (f"Valid plans against how far the response is moved, {seeds_of(table)}. "
-                  + _extremes(table, "plan_valid", by="answered_gap") + ".")
-    return figure
-
-
-@styled
-def draw_given(table: pd.DataFrame) -> Figure:
-    """What the plan fits behind each trace that was given: the maze, the trace, or neither.
-
-    Args:
-        table: rates with ``given``, ``plan_valid`` and ``plan_follows_trace``; models of a
-            condition together, a panel a distribution.
-    """
-    distributions = list(table["distribution"].unique())
-    figure, axes = new_figure(2, max(len(distributions), 1),
-                              (3.1 * max(len(distributions), 2), 6.4), sharey=True, sharex=True)
-    kinds = list(table["given"].unique())
-    for row, (fits, title) in enumerate((("plan_valid", "plan fits the maze"),
-                                         ("plan_follows_trace", "plan fits the trace"))):
-        for ax, distribution in zip(axes[row], distributions, strict=False):
-            for i, (condition, seed, place) in enumerate(models := _models(table)):
-                part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
-                             & (table["condition"] == condition)]
-                x = part["given"].map(kinds.index) + 0.4 * ((i + 0.5) / len(models) - 0.5)
-                look = look_of_condition(condition)
-                ax.plot(x, part[fits].to_numpy(float), ls="", marker=look.marker, ms=7,
-                        color=look.colour, **look_of_seed(place))
-            ax.set_xticks(range(len(kinds)), kinds)
-            _percent_axis(ax)
-            if not row:
-                ax.set_title(look_of_generator(distribution).label)
-        axes[row][0].set_ylabel(title)
-    if table.empty:
-        _nothing(axes[0][0])
-        return figure
-    for ax in axes[1]:
-        ax.set_xlabel("trace given")
-    _legend(figure, table, f"n = {span(table['n'])} test mazes a point", lines=False)
-    figure.alt = (f"How often the plan fits the maze, and the trace, by the trace given, "
-                  f"{seeds_of(table)}. " + " ".join(
-                      f"Given {kind}: maze {_extremes(part, 'plan_valid')}; "
-                      f"trace {_extremes(part, 'plan_follows_trace')}."
-                      for kind, part in table.groupby("given", sort=False)))
+                             f"{extremes(part, 'plan_valid', 'grid')}." for name, part in named))
     return figure
 
 
@@ -349,80 +125,130 @@ def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
     return placed
 
 
-@styled
-def draw_losses(metrics: pd.DataFrame) -> Figure:
-    """Cross entropy of trace and plan tokens, and learning speed, over one training.
+def draw_plan_weight(table: pd.DataFrame) -> Figure:
+    """Plan validity against the weight of plan tokens in the loss, a panel a distribution.
 
     Args:
-        metrics: the lines of ``metrics.jsonl``.
+        table: ``rates`` of the experiment. Bars are the table's own intervals.
     """
-    figure, ((ax,),) = new_figure(1, 1, (8, 4.2))
-    lines = metrics.dropna(subset="plan_loss")
-    for name, label, colour, line in (("trace_loss", "trace tokens", ORANGE, "--"),
-                                      ("plan_loss", "plan tokens", GREEN, "-")):
-        loss = lines[name].astype(float)
-        if loss.notna().any():
-            ax.plot(lines["step"], loss, color=colour, alpha=0.25)
-            ax.plot(lines["step"], loss.rolling(10, min_periods=1).mean(), color=colour, ls=line,
-                    label=f"{label} (mean of 10 readings)")
-    ax.set(xlabel="step", ylabel="cross entropy, nats a token", yscale="log")
-    ax.legend()
-    ax.grid(axis="y")
-    last = lines.iloc[-1] if len(lines) else {}
-    ends = {name: last.get(f"{name}_loss") for name in ("trace", "plan")}
-    figure.alt = ("Cross entropy in nats a token over the steps of one training. "
-                  + "; ".join(f"{name} tokens: {loss:.3g} at the end"
-                              for name, loss in ends.items() if pd.notna(loss)) + ".")
-    return figure
+    table = table.sort_values("plan_weight", kind="stable")
+    weights = table["plan_weight"].map("{:g}".format)
+    return draw_by(table.assign(plan_weight=weights), "plan_weight", "weight of a plan token")
 
 
-@styled
-def draw_rate(settings: TrainingConfig, examples: int) -> Figure:
-    """The learning rate of Muon over the steps of one training on so many examples."""
-    figure, ((ax,),) = new_figure(1, 1, (8, 3))
-    steps = settings.epochs * (examples // settings.batch_size)
-    shares = np.array([rate(step, steps, settings) for step in range(steps)])
-    ax.plot(shares * settings.learning_rate, color=GREEN)
-    ax.set(xlabel="step", ylabel="learning rate (Muon)", ylim=(0, None))
-    ax.grid(axis="y")
-    figure.alt = (f"Learning rate of Muon over {steps} steps. It rises to "
-                  f"{settings.learning_rate:g} within {settings.warmup_steps} steps and ends at "
-                  f"{shares[-1] * settings.learning_rate:.2g}.")
-    return figure
-
-
-@styled
-def draw_starts(corpus: Corpus, traces: dict[str, Segments]) -> Figure:
-    """How often traces begin at their problem's own start, against chance.
-
-    Chance is how often the starts of two examples drawn at random agree.
+def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
+    """Plan validity of each model in one state and another, a panel a distribution.
 
     Args:
-        traces: those of each condition that has some, by its name.
+        table: rates with condition, seed, distribution and ``state``, a column of text; states
+            stand in the order in which they come. Bars are the table's own intervals.
+        title: what the states are states of.
     """
-    starts = corpus.mazes.starts.astype(int)
-    _, counts = np.unique(starts @ [1000, 1], return_counts=True)
-    n = len(starts)
-    shares = {}
-    for name, part in traces.items():
-        first = part.tokens[part.begins[:, None] + [2, 3]].astype(int)  # behind `reasoning close`
-        shares[name] = float((first - FIRST_COORDINATE == starts).all(1).mean())
-    shares["chance"] = float((counts * (counts - 1)).sum() / (n * (n - 1)))
-    figure, ((ax,),) = new_figure(1, 1, (7, 1.1 + 0.5 * len(shares)))
-    bars = ax.barh(list(shares), list(shares.values()), edgecolor="white",
-                   color=[look_of_condition(name).colour for name in shares])
-    for bar, hatch in zip(bars, cycle(("", "//", "xx")), strict=False):
-        bar.set_hatch(hatch)
-    ax.bar_label(bars, [percent(share) for share in shares.values()], padding=4)
-    ax.set(xlabel=f"traces that begin at the problem's start (n = {n})", xlim=(0, 1.12))
-    ax.xaxis.set_major_formatter(PercentFormatter(1))
-    ax.invert_yaxis()
-    figure.alt = (f"How often a trace begins at its problem's own start, n = {n}. "
-                  + "; ".join(f"{name} {percent(share)}" for name, share in shares.items()) + ".")
+    distributions, states = (list(table[name].unique()) for name in ("distribution", state))
+    wide = max(3.1, 0.8 * len(states))
+    figure, (axes,) = new_figure(1, max(len(distributions), 1),
+                                 (wide * max(len(distributions), 2), 4.4), sharey=True)
+    models = models_of(table)
+    for ax, distribution in zip(axes, distributions, strict=False):
+        for i, (condition, seed, place) in enumerate(models):
+            part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
+                         & (table["condition"] == condition)]
+            x = part[state].map(states.index) + 0.3 * ((i + 0.5) / len(models) - 0.5)
+            look = look_of_condition(condition)
+            ax.errorbar(x, part["plan_valid"].to_numpy(float), error_of(part, "plan_valid"),
+                        ls=look.line, marker=look.marker, lw=1.8, elinewidth=1.2, markersize=7,
+                        capsize=3, color=look.colour, **look_of_seed(place))
+        ax.set(title=look_of_generator(distribution).label, xlabel=title,
+               xlim=(-0.4, len(states) - 0.6))
+        ax.set_xticks(range(len(states)), [name.replace(" ", "\n") for name in states])
+        percent_axis(ax)
+    axes[0].set_ylabel("valid plans")
+    if table.empty:
+        nothing(axes[0])
+        return figure
+    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals")
+    parts = table.groupby([state, "distribution"], sort=False)
+    figure.alt = (f"Valid plans by {title}, {seeds_of(table)}. " + " ".join(
+        f"{title}: {value}, {look_of_generator(name).label}: "
+        + listed(f"{row.condition} {percent(row.plan_valid)}" for row in part.itertuples()) + "."
+        for (value, name), part in parts))
     return figure
 
 
-@styled
+def draw_shifts(table: pd.DataFrame) -> Figure:
+    """Plan validity against how far a response was moved, each model a line.
+
+    Args:
+        table: rates of models asked behind several gaps, ``answered_gap``; bands are the table's
+            own intervals.
+    """
+    figure, ((ax,),) = new_figure(1, 1, (9, 4.8))
+    ax.set_xscale("symlog", linthresh=10, linscale=1.2)
+    for condition, seed, place in models_of(table):
+        part = table[(table["condition"] == condition) & (table["seed"] == seed)]
+        part = part.sort_values("answered_gap")
+        look, x = look_of_condition(condition), part["answered_gap"].to_numpy(float)
+        ax.plot(x, part["plan_valid"].to_numpy(float), ls=look.line, color=look.colour,
+                marker=look.marker, ms=6, lw=1.8, **look_of_seed(place))
+        ax.fill_between(x, part["plan_valid_low"].to_numpy(float),
+                        part["plan_valid_high"].to_numpy(float), color=look.colour, alpha=0.13,
+                        lw=0)
+    percent_axis(ax)
+    if table.empty:
+        nothing(ax)
+        return figure
+    shifts = sorted(table["answered_gap"].unique())
+    ticks = [shift for shift in shifts if abs(shift) in (0, 3, 10, 20, 50, 100, 200, 40)]
+    ax.set_xticks(ticks, [f"{shift:+.0f}" if shift else "0" for shift in ticks])
+    ax.minorticks_off()
+    ax.axvline(0, color=FAINT, zorder=0)
+    ax.set(xlabel="positions by which the response is moved", ylabel="valid plans")
+    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bands: 95 % intervals")
+    figure.alt = (f"Valid plans against how far the response is moved, {seeds_of(table)}. "
+                  + extremes(table, "plan_valid", by="answered_gap") + ".")
+    return figure
+
+
+def draw_given(table: pd.DataFrame) -> Figure:
+    """What the plan fits behind each trace that was given: the maze, the trace, or neither.
+
+    Args:
+        table: rates with ``given``, ``plan_valid`` and ``plan_follows_trace``; models of a
+            condition together, a panel a distribution.
+    """
+    distributions = list(table["distribution"].unique())
+    figure, axes = new_figure(2, max(len(distributions), 1),
+                              (3.1 * max(len(distributions), 2), 6.4), sharey=True, sharex=True)
+    kinds = list(table["given"].unique())
+    for row, (fits, title) in enumerate((("plan_valid", "plan fits the maze"),
+                                         ("plan_follows_trace", "plan fits the trace"))):
+        for ax, distribution in zip(axes[row], distributions, strict=False):
+            for i, (condition, seed, place) in enumerate(models := models_of(table)):
+                part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
+                             & (table["condition"] == condition)]
+                x = part["given"].map(kinds.index) + 0.4 * ((i + 0.5) / len(models) - 0.5)
+                look = look_of_condition(condition)
+                ax.plot(x, part[fits].to_numpy(float), ls="", marker=look.marker, ms=7,
+                        color=look.colour, **look_of_seed(place))
+            ax.set_xticks(range(len(kinds)), kinds)
+            percent_axis(ax)
+            if not row:
+                ax.set_title(look_of_generator(distribution).label)
+        axes[row][0].set_ylabel(title)
+    if table.empty:
+        nothing(axes[0][0])
+        return figure
+    for ax in axes[1]:
+        ax.set_xlabel("trace given")
+    legend(figure, table, f"n = {span(table['n'])} test mazes a point", lines=False)
+    figure.alt = (f"How often the plan fits the maze, and the trace, by the trace given, "
+                  f"{seeds_of(table)}. " + " ".join(
+                      f"Given {kind}: maze {extremes(part, 'plan_valid')}; "
+                      f"trace {extremes(part, 'plan_follows_trace')}."
+                      for kind, part in table.groupby("given", sort=False)))
+    return figure
+
+
 def draw_coupling(table: pd.DataFrame) -> Figure:
     """How plan and trace validity go together: shares of the four combinations.
 

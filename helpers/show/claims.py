@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.engine.files import PROJECT, atomic
-from helpers.show.figures import look_of_generator
+from helpers.show.looks import look_of_generator
 from helpers.show.words import spaced
 
 PAGE = PROJECT / "docs" / "claims.md"

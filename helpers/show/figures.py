@@ -1,146 +1,34 @@
-"""One function a figure: data in, a matplotlib Figure out.
-
-Figures are closed towards pyplot as soon as they are made, so a notebook shows one exactly
-once, where a cell ends with it. Colours are those of Okabe and Ito, which readers with any
-of the common colour deficiencies can tell apart; nothing is told by colour alone. Every figure
-says in words what it shows (`Figure.alt`).
-"""
+"""Pictures of single mazes, traces and responses: one function a figure, data in, Figure out."""
 
 from collections.abc import Iterable, Sequence
-from functools import wraps
-from io import BytesIO, StringIO
-from pathlib import Path
 from textwrap import fill, shorten
-from typing import NamedTuple
-from xml.sax.saxutils import escape
 
-import matplotlib.figure
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from scipy import stats
 
 from helpers.astar import Event, solve
-from helpers.conditions import CONDITIONS
-from helpers.engine.files import atomic
-from helpers.generators import GENERATORS
 from helpers.maze import WALL, Maze
 from helpers.rules import plan_break, read_events, sections, trace_breaks
+from helpers.show.looks import (
+    FAINT,
+    GREEN,
+    INK,
+    PURPLE,
+    VERMILION,
+    Figure,
+    look_of_condition,
+    new_figure,
+)
 from helpers.show.tables import replay, response_text
 from helpers.show.words import listed
 
-INK, FAINT = "#2b2b2b", "#c9ced3"
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
-    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
-
-OTHER, OTHER_MARKER, OTHER_LINE = "#4d4d4d", "*", "-."  # what a reader added and we do not know
-
-# the first seed's markers are full, the second's hollow, further ones half full
-FILLS = ("full", "none", "left", "right", "bottom", "top")
-
 UNSEEN, WALLED, OPEN, CLOSED = "#ffffff", "#3d4348", "#fbdc8c", "#a9cfe8"
-STYLE = {"figure.dpi": 110, "font.size": 12, "axes.titlesize": 13, "axes.labelsize": 12,
-         "xtick.labelsize": 11, "ytick.labelsize": 11, "legend.fontsize": 11,
-         "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8a8f94",
-         "axes.titlepad": 9, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
-         "ytick.color": INK, "legend.frameon": False, "grid.color": "#e3e6e9"}
 
 
-class Look(NamedTuple):
-    """How one condition or generator is drawn, in every figure alike."""
-
-    label: str
-    colour: str
-    marker: str
-    line: str = "-"
-
-
-def look_of_condition(name: str) -> Look:
-    """As its entry in the registry says."""
-    known = CONDITIONS.get(name)
-    return (Look(known.label, known.colour, known.marker, known.line) if known
-            else Look(name, OTHER, OTHER_MARKER, OTHER_LINE))
-
-
-def look_of_generator(name: str) -> Look:
-    """Of a generator, or of a distribution that is none: a reader's own file of mazes."""
-    known = GENERATORS.get(name)
-    return (Look(known.label, known.colour, known.marker) if known
-            else Look(name, OTHER, OTHER_MARKER))
-
-
-def look_of_seed(place: int) -> dict:
-    """How much of a marker is filled for the first, second … seed of a figure."""
-    style = FILLS[place % len(FILLS)]
-    if style == "none":  # white instead of transparent: no line runs through the marker
-        return {"fillstyle": "full", "markerfacecolor": "white", "markeredgewidth": 1.8}
-    return {"fillstyle": style, "markerfacecoloralt": "white", "markeredgewidth": 1.8}
-
-
-class Figure(matplotlib.figure.Figure):
-    """A figure that says in words what it shows.
-
-    Attributes:
-        alt: the words. A notebook keeps them in the metadata of the image, an SVG as title
-            and description, the report's page as the image's alternative text.
-    """
-
-    alt = ""
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        return {}, {"image/png": {"alt": self.alt}}
-
-    def _repr_png_(self) -> bytes:  # where no inline backend has come before us
-        return png(self, bbox_inches="tight")
-
-
-def png(figure: Figure, **settings) -> bytes:
-    """A figure as PNG, at its own resolution and size."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", **settings)
-    return buffer.getvalue()
-
-
-def write_svg(figure: Figure, path: Path) -> None:
-    """Writes a figure, the same bytes for the same figure, its words as title and description."""
-    alt = getattr(figure, "alt", "")
-    title = alt.partition(". ")[0].rstrip(".") or path.stem
-    buffer = StringIO()
-    with plt.rc_context({"svg.hashsalt": path.stem}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
-    described = buffer.getvalue().replace("</title>", f"</title>\n <desc>{escape(alt)}</desc>", 1)
-    with atomic(path, "w") as file:
-        file.write(described)
-
-
-def styled(draw):
-    """Draws in the style of this project and leaves the reader's own settings alone."""
-
-    @wraps(draw)
-    def in_style(*args, **settings) -> Figure:
-        with plt.rc_context({**sns.axes_style("ticks"), **STYLE}):
-            return draw(*args, **settings)
-
-    return in_style
-
-
-def new_figure(rows: int, cols: int, size: tuple[float, float], **settings):
-    figure, axes = plt.subplots(rows, cols, figsize=size, squeeze=False, layout="constrained",
-                                FigureClass=Figure, **settings)
-    plt.close(figure)
-    return figure, axes
-
-
-# ── mazes and traces ────────────────────────────────────────────────────────────────────
-
-
-@styled
 def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
                per_row: int = 4) -> Figure:
     """Mazes side by side, start and goal marked.
@@ -172,7 +60,6 @@ def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
     return figure
 
 
-@styled
 def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | None = None,
                plan: Sequence[tuple[int, int]] | None = None, label: str | None = "auto") -> Figure:
     """The open and the closed list after some events of a trace.
@@ -220,7 +107,6 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     return figure
 
 
-@styled
 def draw_verdict(maze: Maze, response: str) -> Figure:
     """A response with the first broken rule of its plan and of its trace marked.
 
@@ -262,7 +148,6 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
     return figure
 
 
-@styled
 def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
     """One maze with its own trace, and beside it the same maze with one that is borrowed.
 
@@ -484,121 +369,3 @@ def _end_handles() -> list:
 def _state_handles() -> list:
     return [*_end_handles(), Patch(facecolor=OPEN, edgecolor=FAINT, label="open list"),
             Patch(facecolor=CLOSED, edgecolor=FAINT, label="closed list")]
-
-
-# ── many mazes ──────────────────────────────────────────────────────────────────────────
-
-
-@styled
-def draw_properties(table: pd.DataFrame, columns: dict[str, str]) -> Figure:
-    """How a few properties of mazes are distributed, a panel each, a box a generator.
-
-    Args:
-        table: a row a maze, ``generator`` and the columns to show.
-        columns: column → axis label with its unit.
-    """
-    names = list(table["generator"].unique())
-    looks = [look_of_generator(name) for name in names]
-    counts = table["generator"].value_counts()
-    figure, axes = new_figure(1, len(columns), (3.4 * len(columns) + 1.8, 0.46 * len(names) + 1.7),
-                           sharey=True)
-    medians = table.groupby("generator", sort=False)[list(columns)].median()
-    for ax, (column, label) in zip(axes.flat, columns.items(), strict=True):
-        values = [table.loc[table["generator"] == name, column].dropna() for name in names]
-        boxes = ax.boxplot(values, orientation="horizontal", widths=0.62, whis=(5, 95),
-                           showfliers=False, patch_artist=True,
-                           medianprops={"color": INK, "lw": 2})
-        for place, (box, look) in enumerate(zip(boxes["boxes"], looks, strict=True)):
-            box.set_facecolor(look.colour)
-            ax.plot(medians.at[names[place], column], place + 1, marker=look.marker, ms=8,
-                    color="white", mec=INK, mew=1.3, ls="", zorder=4)
-        ax.set_xlabel(label)
-        ax.set_xlim(left=0)
-        ax.tick_params(axis="y", length=0)
-        ax.grid(axis="x")
-        ax.set_axisbelow(True)
-    axes[0, 0].set_yticks(range(1, len(names) + 1), [look.label for look in looks])
-    axes[0, 0].invert_yaxis()
-    many = f"{_n(counts.loc[names])} mazes a generator"
-    figure.suptitle(f"{many} · box: quartiles, mark: median, whiskers: 5th to 95th percentile",
-                    fontsize=11)
-    figure.alt = ("Box plots of "
-                  + listed(label.replace(" / ", " in ") for label in columns.values())
-                  + f" by generator, {many}. Medians: "
-                  + "; ".join(f"{look.label} " + listed([f"{medians.at[name, column]:.4g}"
-                                                         for column in columns])
-                              for name, look in zip(names, looks, strict=True)) + ".")
-    return figure
-
-
-def draw_lengths(table: pd.DataFrame) -> Figure:
-    """Tokens of prompt, trace and plan by distribution.
-
-    Args:
-        table: a row an example: ``generator``, ``prompt``, ``trace``, ``plan`` (tokens).
-    """
-    return draw_properties(table, {part: f"{part} / tokens" for part in ("prompt", "trace",
-                                                                         "plan")})
-
-
-@styled
-def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
-    """How often each spanning tree was drawn, against what equally likely trees would give.
-
-    Args:
-        counts: generator → how often each tree was drawn, most frequent first (`int [k]`);
-            trees never drawn may be left out.
-        trees: how many trees there are.
-    """
-    figure, axes = new_figure(1, 2, (10.6, 4.3))
-    rank = np.arange(1, trees + 1)
-    n = int(next(iter(counts.values())).sum())
-    # order statistics of a count that is Poisson around the mean
-    chance = stats.poisson.ppf(1 - (rank - 0.5) / trees, n / trees)
-    for ax in axes.flat:
-        for place, (name, values) in enumerate(counts.items()):
-            look = look_of_generator(name)
-            ax.step(rank, np.pad(values, (0, trees - len(values))), where="mid", lw=2.5,
-                    color=look.colour, label=look.label, marker=look.marker, mec="white", ms=8,
-                    markevery=(4 * place, max(1, trees // 8)))
-        ax.plot(rank, chance, color=INK, ls=(0, (1, 1.2)), lw=2.2, label="equally likely trees")
-        ax.set(xlabel=f"spanning tree (of {trees}, most frequent first)", xlim=(1, trees))
-        ax.set_ylim(bottom=0)
-    axes[0, 0].set(ylabel="times drawn", title="all draws")
-    axes[0, 1].set(ylim=(0, 2 * n / trees), title="the same, below twice the mean")
-    axes[0, 0].legend(title=f"n = {n:,} mazes each", alignment="left")
-    figure.alt = (f"How often each of {trees} spanning trees was drawn, n = {n:,} mazes each. "
-                  + "; ".join(f"{look_of_generator(name).label}: {np.count_nonzero(values)} trees, "
-                              f"the most frequent {np.max(values)} times"
-                              for name, values in counts.items())
-                  + f"; equally likely trees: {n / trees:.4g} times each, but for chance.")
-    return figure
-
-
-@styled
-def draw_first_errors(table: pd.DataFrame,
-                      colour: str = look_of_condition("swapped").colour) -> Figure:
-    """Where and by which rule traces break first.
-
-    Args:
-        table: a row a trace: ``error`` (a rule, or None for a valid trace).
-        colour: of the bars.
-    """
-    counts = table["error"].fillna("none: valid").value_counts()
-    figure, axes = new_figure(1, 1, (8.2, 0.55 * len(counts) + 1.4))
-    ax = axes[0, 0]
-    bars = ax.barh(counts.index, 100 * counts / len(table), color=colour, height=0.62)
-    ax.bar_label(bars, [f"{n:,}" for n in counts], padding=5, fontsize=11)
-    ax.invert_yaxis()
-    ax.set(xlabel="share of traces / %", xlim=(0, 108), title=f"first broken rule "
-                                                              f"(n = {len(table):,} traces)")
-    ax.tick_params(axis="y", length=0)
-    figure.alt = (f"First broken rule of {len(table):,} traces. "
-                  + "; ".join(f"{error}: {count:,}" for error, count in counts.items()) + ".")
-    return figure
-
-
-def _n(counts: pd.Series) -> str:
-    """``n = 1,000``, or the span where groups differ."""
-    low, high = int(counts.min()), int(counts.max())
-    return f"n = {low:,}" if low == high else f"n = {low:,}–{high:,}"

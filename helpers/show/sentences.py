@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from helpers.show.figures import look_of_generator
+from helpers.show.looks import look_of_generator
 from helpers.show.words import listed, percent, percents, seeds_of, spaced, span
 
 FEW = 200  # of so few test mazes a cell, an interval is more than 14 points wide at a rate of half

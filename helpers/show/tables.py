@@ -122,7 +122,7 @@ def token_lengths(generators: Sequence[str], rows: int, cols: int, count: int,
 
 
 def corpus_lengths(corpora: dict[str, Corpus]) -> pd.DataFrame:
-    """Tokens of prompt, trace and plan of every example, for `figures.draw_lengths`."""
+    """Tokens of prompt, trace and plan of every example, for `samples.draw_lengths`."""
     return pd.concat([pd.DataFrame(corpus.lengths(), columns=["prompt", "trace", "plan"])
                       .assign(generator=name) for name, corpus in corpora.items()],
                      ignore_index=True)

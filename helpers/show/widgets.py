@@ -12,7 +12,8 @@ import ipywidgets
 
 from helpers.astar import solve
 from helpers.maze import Maze
-from helpers.show.figures import draw_trace, png
+from helpers.show.figures import draw_trace
+from helpers.show.looks import png
 from helpers.show.tables import open_list
 
 

@@ -26,7 +26,7 @@ from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import ASKING, respond, texts
-from helpers.show import charts, sentences
+from helpers.show import charts, curves, sentences
 from helpers.show.report import write_report
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
@@ -141,7 +141,8 @@ class Run:
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *functions_of(charts), *functions_of(sentences)),
+                       (write_report, *(function for module in (charts, curves, sentences)
+                                       for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
     def corpora(self, experiment: Experiment) -> list[Product]:

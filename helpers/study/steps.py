@@ -26,7 +26,7 @@ from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.ownmazes import solvable
 from helpers.responses import ASKING, realigned, respond, texts, written_traces
-from helpers.show.figures import write_svg
+from helpers.show.looks import write_svg
 from helpers.show.report import write_report
 from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
