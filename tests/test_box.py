@@ -33,7 +33,8 @@ train_examples: 1200
 test_examples: 60
 validation_examples: 4
 model: {width: 32, layers: 1, heads: 1, kv_heads: 1, mlp_width: 32}
-training: {batch_size: 8, learning_rate: 0.02, adam_learning_rate: 0.02, warmup_steps: 3, snapshots: 1}
+training: {batch_size: 8, learning_rate: 0.02, adam_learning_rate: 0.02, warmup_steps: 3,
+           snapshots: 1}
 decoding: {max_new_tokens: 120, batch_size: 60}
 """
 HEADLINE = EXPERIMENTS["headline"]
