@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from tqdm import tqdm
@@ -379,6 +380,45 @@ def add_run(command: Parser) -> None:
                          help="use what was made with other settings or code, and say so")
 
 
+# ── export ──────────────────────────────────────────────────────────────────────────────
+
+
+def add_export(commands) -> None:
+    command = commands.add_parser("export", help="write a trained model for transformers",
+                                  description="Writes a folder that Hugging Face transformers "
+                                              "read: weights, settings, tokenizer, model card.")
+    command.add_argument("model", metavar="MODEL.safetensors",
+                         help="the model.safetensors of a training, runs/…/models/…/, or a "
+                              "published model, results/…/models/")
+    command.add_argument("folder", metavar="DIR", help="a folder that is empty or not there yet")
+    command.add_argument("--vocabulary", choices=("ours", "published"), default="ours",
+                         metavar="ORDER", help="ours (the default) or published (the order of "
+                                               "tokens in the published models)")
+    command.set_defaults(run=run_export)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    check_stdout()
+    folder = Path(args.folder)
+    takes = "takes a folder that is empty or not there yet"
+    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refusal(f"DIR: got {args.folder!r}, which is "
+                      f"{'not empty' if folder.is_dir() else 'no folder'}, {takes}")
+    if not folder.absolute().parent.is_dir():
+        raise Refusal(f"DIR: got {args.folder!r}, whose parent is no folder, {takes}")
+    from helpers.checkpoints import CheckpointError
+    from helpers.share.export import export  # torch and pandas: seconds, only here
+    try:
+        names = export(args.model, folder, args.vocabulary)
+    except CheckpointError as error:
+        raise Refusal(f"MODEL.safetensors: {error}; takes the model.safetensors of a training"
+                      ) from None
+    except ValueError as error:
+        raise Refusal(f"MODEL.safetensors: {args.model}: {error}") from None
+    print(f"{folder}:", *names)
+    return 0
+
+
 # ── shared ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -402,8 +442,10 @@ def progress(total: int | None, unit: str) -> tqdm:
 def parser() -> Parser:
     parser = Parser(prog="helpers", description="Mazes, A* traces, verdicts, the study.")
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
-                                     help="generate, validate, ask, study, report or publish")
-    for add in (add_generate, add_validate, add_ask, add_study, add_report, add_publish):
+                                     help="generate, validate, ask, study, report, publish or "
+                                          "export")
+    for add in (add_generate, add_validate, add_ask, add_study, add_report, add_publish,
+                add_export):
         add(commands)
     return parser
 

@@ -116,7 +116,7 @@ def test_published_answers_are_what_the_published_model_answers(run, published, 
     corpus = run.load(run.corpus("test", spec.distribution))
     assert stored.corpus.sha256 == corpus.sha256
     model = load_model(published / "models" / f"{spec.model.name}.safetensors", stored.corpus)
-    answers = evaluation.respond(model, stored.corpus, spec.model.condition, max_new_tokens=120)
+    answers = responses.respond(model, stored.corpus, spec.model.condition, max_new_tokens=120)
     assert len({answer.tobytes() for answer in answers}) > 1  # there is something to compare
     for answer, response in zip(answers, stored.responses, strict=True):
         assert np.array_equal(answer, response)
@@ -127,7 +127,7 @@ def test_published_answers_judged_are_the_published_numbers(run, published):
     for spec in ASKED:
         stored = read_responses(published / "responses" / f"{spec.name}.jsonl.gz")
         rows = evaluation.judge(stored.corpus, spec.model.condition, stored.responses)
-        in_run = pd.read_csv(run.store.use(run.answers(spec)))
+        in_run = pd.read_csv(run.store.use(run.answers(spec))).drop(columns="gap")
         assert rows.to_csv(index=False) == in_run.astype(rows.dtypes).to_csv(index=False)
         parts.append(rows.assign(condition=spec.model.condition, seed=3,
                                  distribution=spec.distribution))
@@ -224,7 +224,7 @@ def test_responses_there_and_back(stored):
 
 
 def test_answers_to_other_mazes_are_not_stored(tmp_path):
-    texts = list(evaluation.texts(CORPUS, "correct", ANSWERS))
+    texts = list(responses.texts(CORPUS, "correct", ANSWERS))
     with pytest.raises(ResponsesError, match="an answer to another maze than 'query start"):
         store_responses(tmp_path / "x", {"condition": "correct"}, CORPUS, texts[1:] + texts[:1])
     assert not (tmp_path / "x").exists()
@@ -283,7 +283,7 @@ def test_the_box(folder):
         if (folder / "headline.csv").exists() and not spec.variation:
             assert_in_headline(pd.concat(parts, ignore_index=True), folder)
         few = build(replace(stored.corpus.recipe, count=min(50, len(stored.corpus))))
-        answers = evaluation.respond(load_model(path, few), few, spec.condition,
+        answers = responses.respond(load_model(path, few), few, spec.condition,
                                      max_new_tokens=stored.about["answering"]["max_new_tokens"])
         same = np.mean([np.array_equal(a, b)
                         for a, b in zip(answers, stored.responses, strict=False)])

@@ -163,13 +163,13 @@ def test_coupling_without_traces():
 
 
 def test_learning_curves():
-    curves = pd.DataFrame([
+    points = pd.DataFrame([
         [condition, seed, 1000 * i, 1000 * i * width, 200, i / 8, *interval(25 * i, 200)]
         for condition, width in (("solution_only", 20), ("correct", 170), ("swapped", 170))
         for seed in (1, 2) for i in range(1, 9)],
         columns=["condition", "seed", "examples", "response_tokens", "n", "plan_valid",
                  "plan_valid_low", "plan_valid_high"])
-    axes = shown(curves.draw_learning_curves(curves))
+    axes = shown(curves.draw_learning_curves(points))
     assert [ax.get_xlabel() for ax in axes] == ["examples trained on",
                                                 "response tokens trained on"]
     (legend,) = axes[0].figure.legends
@@ -180,7 +180,7 @@ def test_learning_curves():
         assert {(line.get_marker(), line.get_linestyle()) for line in ax.lines} == {
             (look.marker, look.line) for look in map(look_of_condition, CONDITIONS)}
         assert len({filling(line) for line in ax.lines if line.get_marker() == "^"}) == 2
-        assert max(line.get_xdata().max() for line in ax.lines) == curves[column].max()
+        assert max(line.get_xdata().max() for line in ax.lines) == points[column].max()
 
 
 @pytest.mark.parametrize("traces", [True, False])

@@ -1,6 +1,7 @@
 """A model as Hugging Face transformers know it: Qwen2's settings, and our tensors under its names.
 
-Nothing here needs transformers. With it, a trained model becomes theirs by
+Nothing here needs transformers. With it, the folder that `export` writes is read by
+``AutoModelForCausalLM.from_pretrained``; and in memory a trained model becomes theirs by
 
     theirs = Qwen2ForCausalLM(Qwen2Config(**qwen2_config(model.config)))
     theirs.load_state_dict(qwen2_state(model), strict=False)
@@ -8,10 +9,73 @@ Nothing here needs transformers. With it, a trained model becomes theirs by
 where ``strict=False`` lets the output layer be missing: it is the embedding.
 """
 
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
 from torch import Tensor
 
-from helpers.language import END
+from helpers.checkpoints import load_model, read_checkpoint
+from helpers.engine.files import atomic_folder
+from helpers.language import END, Vocabulary
 from helpers.model import ModelConfig, Transformer
+from helpers.share.card import card
+from helpers.share.tokenizer import (
+    CODE,
+    MODULE,
+    special_words,
+    tokenizer_config,
+    tokenizer_json,
+    words_of,
+)
+
+
+def export(path: str | Path, folder: str | Path, vocabulary: str = "ours") -> list[str]:
+    """Writes a checkpoint's model as a Hugging Face folder, whole or not at all.
+
+    Args:
+        path: a training's ``model.safetensors``, or a published model.
+        folder: nothing, or an empty folder.
+        vocabulary: the order of its tokens, see `tokenizer.words_of`.
+
+    Returns:
+        The names of the files: settings, weights (float32), tokenizer, model card.
+
+    Raises:
+        CheckpointError: the file is none, or damaged.
+        MazeError: no such order of a vocabulary.
+        ValueError: a model that is no Qwen2.
+        OSError: the folder is not empty, or cannot be written.
+    """
+    about, tensors = read_checkpoint(path)
+    model = load_model(path)
+    corpus = about["follows_from"]["corpus"]
+    words = words_of(Vocabulary(corpus["rows"], corpus["cols"]), vocabulary)
+    specials, ids = special_words(words), {word: i for i, word in enumerate(words)}
+    ends = {"eos_token_id": ids[specials["eos_token"]]}
+    config = qwen2_config(model.config) | ends | {
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "dtype": "float32",
+        "rope_theta": model.config.rope_theta,  # where transformers before 5 look for it
+        "hidden_act": "silu", "use_sliding_window": False, "attention_dropout": 0.0}
+    generation = ends | {"pad_token_id": ids[specials["pad_token"]], "do_sample": False,
+                         "max_length": model.config.context}
+    state = qwen2_state(model)
+    order = torch.tensor(list(words.values()))
+    state["model.embed_tokens.weight"] = state["model.embed_tokens.weight"][order]
+    contents = {"config.json": config, "generation_config.json": generation,
+                "tokenizer.json": tokenizer_json(list(words), specials),
+                "tokenizer_config.json": tokenizer_config(model.config.context, specials),
+                "special_tokens_map.json": specials}
+    with atomic_folder(folder) as new:
+        for name, content in contents.items():
+            (new / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n",
+                                    encoding="utf-8")
+        (new / "model.safetensors").write_bytes(save(
+            {name: value.contiguous() for name, value in state.items()}, {"format": "pt"}))
+        (new / MODULE).write_text(CODE, encoding="utf-8")
+        (new / "README.md").write_text(card(about, tensors, vocabulary), encoding="utf-8")
+        return sorted(path.name for path in new.iterdir())
 
 
 def qwen2_config(config: ModelConfig) -> dict:
