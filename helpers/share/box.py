@@ -44,7 +44,7 @@ class Stored(NamedTuple):
 
     about: dict  # model, condition, answering (what differs from greedy answers)
     corpus: Corpus
-    responses: list[np.ndarray]  # uint16 ids after the opening word, as `evaluation.respond` gives
+    responses: list[np.ndarray]  # uint16 ids after the opening word, as `responses.respond` gives
 
 
 def store_responses(target: Path, about: dict, corpus: Corpus, texts: list[str]) -> None:
@@ -52,7 +52,7 @@ def store_responses(target: Path, about: dict, corpus: Corpus, texts: list[str])
 
     Args:
         about: at least the ``condition`` of the model.
-        texts: prompt and response of each maze, as from `evaluation.texts`. Prompts are left
+        texts: prompt and response of each maze, as from `responses.texts`. Prompts are left
             out: they follow from the corpus's recipe.
     """
     given = prompts(corpus, CONDITIONS[about["condition"]])

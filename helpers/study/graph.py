@@ -71,8 +71,8 @@ def announce(run: Run, experiment: Experiment, cores: int) -> None:
               if not run.store.status(run.model(model)).usable]
     if models and not torch.cuda.is_available():
         estimate = minutes(run, models, min(cores, len(models)))
-        print(f"{len(models)} training{'s' * (len(models) > 1)}, about "
-              f"{max(1, round(estimate))} minutes on {cores} cores, going by how fast this "
+        print(f"{len(models)} training{'s' * (len(models) > 1)}, at least "
+              f"{max(1, round(estimate))} minute{'s' * (estimate > 1.5)} on {cores} cores, going by how fast this "
               "machine multiplies; answers come on top", flush=True)
 
 
