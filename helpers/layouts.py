@@ -38,8 +38,10 @@ def gap_before_both(size: int, other: int) -> tuple[int, int]:
     return size, other
 
 
-GAPS: dict[str, Callable[[int, int], tuple[int, int]]] = Registry(
-    none=no_gap, random=gap_before_response, solution=gap_before_solution, both=gap_before_both)
+GAPS: dict[str, Callable[[int, int], tuple[int, int]]] = Registry({
+    "none": no_gap, "random": gap_before_response, "solution": gap_before_solution,
+    "both": gap_before_both,
+})
 
 
 def positions(length: int, opening: int, gap: int) -> np.ndarray:
@@ -87,5 +89,7 @@ def prompt_uneven(prompt: np.ndarray, rng: np.random.Generator, size: int) -> np
     return np.append(head, np.repeat(walls, times, axis=0))
 
 
-PROMPTS: dict[str, Callable[[np.ndarray, np.random.Generator, int], np.ndarray]] = Registry(
-    as_is=prompt_as_is, filler=prompt_with_filler, shuffled=prompt_shuffled, uneven=prompt_uneven)
+PROMPTS: dict[str, Callable[[np.ndarray, np.random.Generator, int], np.ndarray]] = Registry({
+    "as_is": prompt_as_is, "filler": prompt_with_filler, "shuffled": prompt_shuffled,
+    "uneven": prompt_uneven,
+})

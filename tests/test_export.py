@@ -258,7 +258,8 @@ def test_the_card_says_what_is_published_of_these_weights_alone(tmp_path, model)
     published.parent.mkdir(parents=True)
     store_model(Path(model), published, made)
     rows = [["correct", seed, name, 40, *[rate, rate - 0.1, rate + 0.1], rate, *[0.25] * 3, 0.5,
-             0.2, 0.3, 9, rate, 0.25] for seed, rate in ((1, 0.6), (2, 0.9)) for name in ("wilson", "dfs")]
+             0.2, 0.3, 9, rate, 0.25]
+            for seed, rate in ((1, 0.6), (2, 0.9)) for name in ("wilson", "dfs")]
     pd.DataFrame(rows, columns=HEADLINE).to_csv(tmp_path / "tiny" / "headline.csv", index=False)
     for path in (model, published):
         about, tensors = card.read_checkpoint(path)

@@ -70,10 +70,10 @@ def announce(run: Run, experiment: Experiment, cores: int) -> None:
     models = [model for model in experiment.models(run.scale)
               if not run.store.status(run.model(model)).usable]
     if models and not torch.cuda.is_available():
-        estimate = minutes(run, models, min(cores, len(models)))
-        print(f"{len(models)} training{'s' * (len(models) > 1)}, at least "
-              f"{max(1, round(estimate))} minute{'s' * (estimate > 1.5)} on {cores} cores, going by how fast this "
-              "machine multiplies; answers come on top", flush=True)
+        estimate = max(1, round(minutes(run, models, min(cores, len(models)))))
+        print(f"{len(models)} training{'s' * (len(models) > 1)}, at least {estimate} "
+              f"minute{'s' * (estimate > 1)} on {cores} cores, going by how fast this machine "
+              "multiplies; answers come on top", flush=True)
 
 
 @contextmanager
