@@ -91,6 +91,7 @@ def test_words(name):
     assert figure.alt.endswith(".")
     assert "nan" not in figure.alt
     assert 30 < len(figure.alt) < 1000
+    assert not any(ax.axison and ax.spines["top"].get_visible() for ax in figure.axes)  # styled
 
 
 def test_words_of_tables_without_traces_or_seeds():

@@ -263,7 +263,7 @@ def test_a_scales_name_stays_text(tmp_path):
     shutil.copy(PROJECT / "Snakefile", tmp_path)
     (tmp_path / "scales").mkdir()
     text = (PROJECT / "scales/smoke.yml").read_text()
-    for name in ("6_8", "010", "1e3"):
+    for name in ("6_8", "010"):
         (tmp_path / f"scales/{name}.yml").write_text(text)
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--directory", f"runs/{name}", "--dry-run",

@@ -1,6 +1,7 @@
 """Figures of results: one function a figure, table in, Figure out."""
 
 from collections.abc import Iterable
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -23,10 +24,12 @@ from helpers.show.looks import (
     new_figure,
     nothing,
     percent_axis,
+    styled,
 )
 from helpers.show.words import listed, percent, seeds_of, span
 
 
+@styled
 def draw_headline(table: pd.DataFrame) -> Figure:
     """Plan validity and trace validity of each condition on each distribution.
 
@@ -65,6 +68,7 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
     percent_axis(ax)
 
 
+@styled
 def draw_regime(table: pd.DataFrame) -> Figure:
     """Plan validity against the grid's side, a panel a distribution, a line a model.
 
@@ -125,6 +129,7 @@ def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
     return placed
 
 
+@styled
 def draw_plan_weight(table: pd.DataFrame) -> Figure:
     """Plan validity against the weight of plan tokens in the loss, a panel a distribution.
 
@@ -136,6 +141,7 @@ def draw_plan_weight(table: pd.DataFrame) -> Figure:
     return draw_by(table.assign(plan_weight=weights), "plan_weight", "weight of a plan token")
 
 
+@styled
 def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
     """Plan validity of each model in one state and another, a panel a distribution.
 
@@ -160,7 +166,7 @@ def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
                         capsize=3, color=look.colour, **look_of_seed(place))
         ax.set(title=look_of_generator(distribution).label, xlabel=title,
                xlim=(-0.4, len(states) - 0.6))
-        ax.set_xticks(range(len(states)), [name.replace(" ", "\n") for name in states])
+        ax.set_xticks(range(len(states)), [fill(name, 12) for name in states])
         percent_axis(ax)
     axes[0].set_ylabel("valid plans")
     if table.empty:
@@ -175,6 +181,7 @@ def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
     return figure
 
 
+@styled
 def draw_shifts(table: pd.DataFrame) -> Figure:
     """Plan validity against how far a response was moved, each model a line.
 
@@ -209,6 +216,7 @@ def draw_shifts(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def draw_given(table: pd.DataFrame) -> Figure:
     """What the plan fits behind each trace that was given: the maze, the trace, or neither.
 
@@ -249,6 +257,7 @@ def draw_given(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def draw_coupling(table: pd.DataFrame) -> Figure:
     """How plan and trace validity go together: shares of the four combinations.
 

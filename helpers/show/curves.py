@@ -14,11 +14,13 @@ from helpers.show.looks import (
     models_of,
     new_figure,
     percent_axis,
+    styled,
 )
 from helpers.show.words import percents, seeds_of, spaced, span
 from helpers.training import TrainingConfig, rate
 
 
+@styled
 def draw_learning_curves(curves: pd.DataFrame) -> Figure:
     """Plan validity on held-out mazes as training goes on, by examples and by response tokens.
 
@@ -53,6 +55,7 @@ def draw_learning_curves(curves: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def draw_losses(metrics: pd.DataFrame) -> Figure:
     """Cross entropy of trace and plan tokens, and learning speed, over one training.
 
@@ -79,6 +82,7 @@ def draw_losses(metrics: pd.DataFrame) -> Figure:
     return figure
 
 
+@styled
 def draw_rate(settings: TrainingConfig, examples: int) -> Figure:
     """The learning rate of Muon over the steps of one training on so many examples."""
     figure, ((ax,),) = new_figure(1, 1, (8, 3))

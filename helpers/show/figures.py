@@ -22,6 +22,7 @@ from helpers.show.looks import (
     Figure,
     look_of_condition,
     new_figure,
+    styled,
 )
 from helpers.show.tables import replay, response_text
 from helpers.show.words import listed
@@ -29,6 +30,7 @@ from helpers.show.words import listed
 UNSEEN, WALLED, OPEN, CLOSED = "#ffffff", "#3d4348", "#fbdc8c", "#a9cfe8"
 
 
+@styled
 def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
                per_row: int = 4) -> Figure:
     """Mazes side by side, start and goal marked.
@@ -60,6 +62,7 @@ def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
     return figure
 
 
+@styled
 def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | None = None,
                plan: Sequence[tuple[int, int]] | None = None, label: str | None = "auto") -> Figure:
     """The open and the closed list after some events of a trace.
@@ -107,6 +110,7 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     return figure
 
 
+@styled
 def draw_verdict(maze: Maze, response: str) -> Figure:
     """A response with the first broken rule of its plan and of its trace marked.
 
@@ -148,6 +152,7 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
     return figure
 
 
+@styled
 def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
     """One maze with its own trace, and beside it the same maze with one that is borrowed.
 

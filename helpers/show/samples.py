@@ -15,10 +15,12 @@ from helpers.show.looks import (
     look_of_condition,
     look_of_generator,
     new_figure,
+    styled,
 )
 from helpers.show.words import listed, percent
 
 
+@styled
 def draw_properties(table: pd.DataFrame, columns: dict[str, str]) -> Figure:
     """How a few properties of mazes are distributed, a panel each, a box a generator.
 
@@ -70,6 +72,7 @@ def draw_lengths(table: pd.DataFrame) -> Figure:
                                                                          "plan")})
 
 
+@styled
 def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
     """How often each spanning tree was drawn, against what equally likely trees would give.
 
@@ -103,6 +106,7 @@ def draw_tree_counts(counts: dict[str, np.ndarray], trees: int) -> Figure:
     return figure
 
 
+@styled
 def draw_first_errors(table: pd.DataFrame,
                       colour: str = look_of_condition("swapped").colour) -> Figure:
     """Where and by which rule traces break first.
@@ -131,6 +135,7 @@ def _n(counts: pd.Series) -> str:
     return f"n = {low:,}" if low == high else f"n = {low:,}–{high:,}"
 
 
+@styled
 def draw_starts(corpus: Corpus, traces: dict[str, Segments]) -> Figure:
     """How often traces begin at their problem's own start, against chance.
 
