@@ -141,8 +141,10 @@ def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
     Returns:
         The names of the files: those of `Experiment.whole`, without models that are too large.
     """
+    asked = [one for one in run.evaluations(experiment) if not one.answering]
     models = [model for model in experiment.whole(run.scale)
-              if run.store.use(run.model(model)).stat().st_size // 2 <= SMALL]  # float32 there
+              if any(one.model == model for one in asked)
+              and run.store.use(run.model(model)).stat().st_size // 2 <= SMALL]  # float32 there
     names = []
 
     def place(name: str) -> Path:
@@ -154,8 +156,8 @@ def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
         record = run.store.record(run.model(model))
         store_model(run.store.use(run.model(model)), place(f"models/{model.name}.safetensors"),
                     {name: record.get(name) for name in MADE})
-    for spec in experiment.evaluations(run.scale):
-        if spec.model in models and not spec.answering:
+    for spec in asked:
+        if spec.model in models:
             test = run.corpus("test", spec.distribution, run.scale_of(spec.model))
             answers = run.answers(spec)
             lines = run.file(answers.files[1]).read_text(encoding="utf-8").splitlines()
