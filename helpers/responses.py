@@ -8,15 +8,18 @@ given, so that the plan alone is left to write.
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import torch
 
 from helpers.conditions import CONDITIONS, lenders, prompts
-from helpers.corpus import PROMPT_PART, TRACE_PART, Corpus
+from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus
 from helpers.decoding import generate
+from helpers.engine.packing import pack
 from helpers.engine.registry import Registry
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.model import Transformer
+from helpers.training import autocast
 
 
 def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
@@ -47,6 +50,45 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
     if traces is None:
         return found
     return [np.append(trace, plan) for trace, plan in zip(written, found, strict=True)]
+
+
+@torch.no_grad()
+def right_plans(model: Transformer, corpus: Corpus, condition: str, *,
+                traces: Sequence[np.ndarray] | None = None, batch_size: int = 32) -> np.ndarray:
+    """How likely a model holds A*'s own plan of each maze: log-probability in nats, float64 [n].
+
+    Of all words of the plan behind ``solution``, ``end`` included, teacher-forced.
+
+    Args:
+        traces: the events given before ``solution``, as for `respond`; none where the condition
+            has none.
+    """
+    device = model.embedding.weight.device
+    asked = prompts(corpus, CONDITIONS[condition])
+    if traces is not None:
+        asked = [np.concatenate([prompt, trace, [np.uint16(SOLUTION)]])
+                 for prompt, trace in zip(asked, traces, strict=True)]
+    plans = corpus.part(PLAN_PART)
+    found = np.empty(len(asked))
+    for first in range(0, len(asked), batch_size):
+        rows = range(first, min(first + batch_size, len(asked)))
+        texts = [np.append(asked[i], plans.piece(i)[1:]).astype(np.int64) for i in rows]
+        lengths = np.array([len(text) - 1 for text in texts])
+        packing = pack(lengths, groups=1)
+        tokens = np.zeros(len(packing.positions), np.int64)
+        tokens[:lengths.sum()] = np.concatenate([text[:-1] for text in texts])
+        begins = np.cumsum(lengths) - lengths
+        learn = [np.arange(begin + len(asked[i]) - 1, begin + length)
+                 for i, begin, length in zip(rows, begins, lengths, strict=True)]
+        targets = np.concatenate([plans.piece(i)[1:] for i in rows]).astype(np.int64)
+        with autocast(device):
+            hidden = model.hidden(torch.from_numpy(tokens).to(device), packing.to(device),
+                                  torch.from_numpy(np.concatenate(learn)).to(device))
+            chances = model.exact_logits(hidden).log_softmax(-1).double().cpu().numpy()
+        each = chances[np.arange(len(targets)), targets]
+        found[rows.start:rows.stop] = np.add.reduceat(
+            each, np.cumsum([0, *map(len, learn[:-1])]))
+    return found
 
 
 def realigned(corpus: Corpus, training: Corpus) -> np.ndarray:

@@ -6,14 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from models import scrambled
 
 from helpers import differences, evaluation
-from helpers.corpus import TRACE_PART
+from helpers.conditions import CONDITIONS, prompts
+from helpers.corpus import PLAN_PART, TRACE_PART
+from helpers.engine.packing import pack
 from helpers.experiments import EXPERIMENTS, position
 from helpers.language import SOLUTION
 from helpers.layouts import GAPS
-from helpers.responses import other_traces, realigned, respond, true_traces, written_traces
+from helpers.responses import (
+    other_traces,
+    realigned,
+    respond,
+    right_plans,
+    true_traces,
+    written_traces,
+)
 from helpers.show import charts, claims, sentences
 from helpers.study import steps
 from helpers.study.runs import Run
@@ -114,6 +124,24 @@ def test_what_is_given_is_part_of_the_answer(run, given):
         respond(model, mazes, "solution_only", max_new_tokens=20, traces=traces)
 
 
+def test_how_likely_the_right_plan_is(run):
+    """One maze at a time, without packing, the same sums."""
+    model = scrambled(replace(TINY.transformer(), context=400))
+    mazes = steps.corpus(run, run.corpus("test", "searchformer"))
+    for condition, traces in (("correct", other_traces(mazes)), ("solution_only", None)):
+        found = right_plans(model, mazes, condition, traces=traces, batch_size=5)
+        for i, prompt in enumerate(prompts(mazes, CONDITIONS[condition])):
+            given = [] if traces is None else [*traces[i], SOLUTION]
+            plan = mazes.part(PLAN_PART).piece(i)[1:].astype(np.int64)
+            text = np.concatenate([prompt, given, plan]).astype(np.int64)
+            with torch.no_grad():
+                packing = pack(np.array([len(text)]), token_multiple=1)
+                tokens = torch.from_numpy(np.append(text, 0))
+                chances = model(tokens, packing).log_softmax(-1).numpy()
+            places = np.arange(len(text) - len(plan), len(text))
+            assert found[i] == pytest.approx(chances[places - 1, plan].sum(), rel=1e-3)
+
+
 def test_written_traces_are_read_back(run):
     mazes = steps.corpus(run, run.corpus("test", "wilson"))
     part = mazes.part(TRACE_PART)
@@ -154,6 +182,7 @@ def test_tables_gather_what_is_there(run):
     back = rates[(rates["answered"] == "realigned") & (rates["distribution"] == "wilson")]
     assert (back["answered_gap"] == 0).all()
     assert not rates.loc[rates["condition"] == "solution_only", "trace_valid"].notna().any()
+    assert (rates["right_plan"].notna() == (rates["given"] != "nothing")).all()
     given = rates[rates["given"] == "true"]
     assert (given["trace_valid"] == 1).all()
     quantities = set(tables["effects"]["quantity"])
@@ -178,12 +207,12 @@ def test_a_rate_is_that_of_its_rows(run):
 
 
 RATES = pd.DataFrame([
-    ["correct", 1, "none", answered, gap, where, 40, 0.5, 0.4, 0.6, 0.3, given, "", 40, 0.5]
+    ["correct", 1, "none", answered, gap, where, 40, 0.5, 0.4, 0.6, 0.3, given, "", 40, 0.5, -2.0]
     for where in ("wilson", "dfs") for answered, gap, given in (
         ("as_is", 0, "nothing"), ("realigned", 2, "nothing"), ("fixed", 5, "nothing"),
         ("as_is", 0, "true"))], columns=[
     *position.ASKED, "n", "plan_valid", "plan_valid_low", "plan_valid_high", "trace_valid",
-    "given", "otherwise", "grids", "plan_follows_trace"])
+    "given", "otherwise", "grids", "plan_follows_trace", "right_plan"])
 
 
 @pytest.mark.parametrize(("draw", "part"), [

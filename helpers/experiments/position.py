@@ -118,8 +118,9 @@ def _cell(one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
     table["given"] = asked.get("given", "nothing")
     table["otherwise"] = "+".join(f"{name}={value}" for name, value in variation.items())
     table["plan_follows_trace"] = rows["plan_follows_trace"].mean()
+    table["right_plan"] = rows["right_plan"].mean() if "right_plan" in rows else pd.NA
     rest = ["n", "plan_valid", "plan_valid_low", "plan_valid_high", "trace_valid", "given",
-            "otherwise", "grids", "plan_follows_trace"]
+            "otherwise", "grids", "plan_follows_trace", "right_plan"]
     return table[[*ASKED, *rest]]
 
 
@@ -204,10 +205,14 @@ def states(rates: pd.DataFrame, part: str) -> pd.DataFrame:
 
 def validity(rates: pd.DataFrame, part: str, rate: str = "plan_valid") -> pd.DataFrame:
     """A rate of one part in per cent, a column a distribution."""
-    table = states(rates, part)
-    wide = table.pivot_table(index=["condition", "seed", "state"], columns="distribution",
-                             values=rate, sort=False)
-    return (100 * wide.astype(float)).round(1)
+    return (100 * by_state(rates, part, rate)).round(1)
+
+
+def by_state(rates: pd.DataFrame, part: str, value: str) -> pd.DataFrame:
+    """A number of one part, a column a distribution."""
+    wide = states(rates, part).pivot_table(index=["condition", "seed", "state"],
+                                           columns="distribution", values=value, sort=False)
+    return wide.astype(float)
 
 
 def summary(run: Run) -> str:

@@ -25,7 +25,7 @@ from helpers.engine.files import PROJECT, sha256
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
-from helpers.responses import ASKING, respond, texts
+from helpers.responses import ASKING, respond, right_plans, texts
 from helpers.show import charts, curves, sentences
 from helpers.show.report import write_report
 from helpers.study.products import Product, Store
@@ -107,6 +107,7 @@ class Run:
         """A model's answers to the test mazes of a distribution, judged."""
         scale, asked = self.scale_of(spec.model), dict(spec.answering)
         asking = [ASKING[asked[name]] for name in ("gap", "given") if asked.get(name) in ASKING]
+        asking += [right_plans] * ("given" in asked)
         own = asked.get("given") == "own"  # the trace that the model has written unasked
         folder, _, name = f"evaluation/{spec.name}".rpartition("/")
         return Product(f"answers {spec.name}",

@@ -25,7 +25,7 @@ from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.ownmazes import solvable
-from helpers.responses import ASKING, realigned, respond, texts, written_traces
+from helpers.responses import ASKING, realigned, respond, right_plans, texts, written_traces
 from helpers.show.looks import write_svg
 from helpers.show.report import write_report
 from helpers.study.products import Product, StaleError
@@ -259,6 +259,8 @@ def _judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dic
                                    max_new_tokens=scale.decoding.max_new_tokens,
                                    batch_size=scale.decoding.batch_size, **answering)
     rows = evaluation.judge(mazes, spec.condition, responses)
+    if "traces" in answering:
+        rows["right_plan"] = right_plans(model, mazes, spec.condition, traces=answering["traces"])
     return rows.assign(gap=answering.get("gap", 0)), responses
 
 
