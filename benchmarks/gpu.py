@@ -229,10 +229,10 @@ def varlen() -> Iterator[None]:
         causal["enable_gqa"] = True
 
     def masked(packing: Packing, device) -> Packing:
-        firsts = (packing.positions == 0).nonzero().squeeze(1)  # and each token of no example
-        bounds = torch.cat([firsts, torch.tensor([len(packing.positions)])]).int().to(device)
-        return Packing(packing.positions.to(device), None, None, [],
-                       (bounds, int(packing.positions.max()) + 1))
+        firsts = packing.begins.unique()  # and each token of no example
+        bounds = torch.cat([firsts, torch.tensor([len(packing.begins)])]).int().to(device)
+        return Packing(packing.positions.to(device), packing.begins.to(device), None, None, [],
+                       (bounds, int(bounds.diff().max())))
 
     def attend(q, k, v, mask):
         bounds, longest = mask

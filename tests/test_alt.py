@@ -51,9 +51,9 @@ DRAWN = {
     "draw_learning_curves": (lambda draw: draw(RATES), ["correct 25.0 %", "n = 500"]),
     "draw_regime": (lambda draw: draw(RATES), ["8×8", "DFS: correct 25.0 %"]),
     "draw_plan_weight": (lambda draw: draw(RATES.assign(plan_weight=4.0)),
-                         ["weight of a plan token: 4, DFS: correct 25.0 % and swapped 50.0 %"]),
+                         ["4: correct 25.0 % everywhere; swapped 50.0 % everywhere"]),
     "draw_by": (lambda draw: draw(RATES.assign(state="as it is"), "state", "asked"),
-                ["Valid plans by asked, seed 1", "as it is, DFS: correct 25.0 %"]),
+                ["Valid plans by asked, seed 1", "as it is: correct 25.0 % everywhere"]),
     "draw_shifts": (lambda draw: draw(pd.concat([RATES.assign(answered_gap=gap)
                                                  for gap in (-3, 0, 20)])),
                     ["how far the response is moved", "correct 25.0 % everywhere"]),

@@ -65,10 +65,11 @@ def test_batch(condition, drawn):
     decode = corpus.vocabulary.decode
     assert decode(batch.tokens) == " ".join(tokens)
     assert batch.lengths.tolist() == lengths
+    assert batch.positions.tolist() == [i for length in lengths for i in range(length)]
     assert batch.learn.tolist() == learn
     assert decode(batch.targets) == " ".join(targets)
     assert batch.in_plan.tolist() == in_plan
-    assert [array.dtype for array in batch] == [np.int64] * 4 + [bool]
+    assert [array.dtype for array in batch] == [np.int64] * 5 + [bool]
 
 
 @given(batches)
@@ -101,7 +102,8 @@ def numbered(n: int) -> Examples:
     """Examples whose tokens are their numbers: a prompt of one, a trace of two, a plan of one."""
     tokens = np.repeat(np.arange(n, dtype=np.uint16), 4)
     first = 4 * np.arange(n)
-    return Examples(*(Segments(tokens, first + a, first + b) for a, b in ((0, 1), (1, 3), (3, 4))))
+    return Examples(*(Segments(tokens, first + a, first + b) for a, b in ((0, 1), (1, 3), (3, 4))),
+                    sizes=np.full(n, 2))
 
 
 @given(st.integers(1, 40), st.integers(1, 45), st.integers(1, 4), st.integers(0, 2**32))

@@ -221,7 +221,7 @@ RATES = pd.DataFrame([
 def test_figures_say_what_they_show(draw, part):
     figure = draw(position.states(RATES, part))
     assert "50.0 %" in figure.alt
-    assert draw(position.states(RATES, part).iloc[:0]).alt == "Not made yet."
+    assert draw(position.states(RATES, part).iloc[:0]).alt.startswith("Nothing to draw")
 
 
 # ── claims ──────────────────────────────────────────────────────────────────────────────

@@ -35,7 +35,7 @@ def test_headline_numbers_are_the_published_ones():
 def test_published_results_are_whole(run):
     """A results folder holds all that one experiment made at one scale, from one run."""
     about = json.loads(run.read_text())
-    (experiment,) = [one for one in EXPERIMENTS.values() if one.notebook == about["experiment"]]
+    experiment, *_ = [one for one in EXPERIMENTS.values() if one.notebook == about["experiment"]]
     assert {path.name for path in run.parent.iterdir() if path.is_file()} == set(
         experiment.published)
     assert run.parent == PROJECT / "results" / about["scale"]["name"] / experiment.folder

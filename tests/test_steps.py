@@ -209,7 +209,7 @@ def test_rows_survive_the_file(scale, run):
         condition = spec.model.condition
         written = responses.respond(model, corpus, condition, max_new_tokens=180, batch_size=5)
         made.append(evaluation.judge(corpus, condition, written).assign(
-            condition=condition, seed=3, distribution=spec.distribution, variation=""))
+            condition=condition, seed=3, distribution=spec.distribution, variation="", gap=0))
     made, read = pd.concat(made, ignore_index=True), steps.all_rows(run, asked)
     assert list(read.columns[:6]) == [*evaluation.CELL, "variation", "maze", "grid"]
     for name in evaluation.TRACE_LEVELS:
@@ -307,7 +307,7 @@ def test_answers_on_a_full_disk(scale, run, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "texts", full)
+        patch.setattr(steps, "texts", full)
         with pytest.raises(OSError, match="No space left"):
             steps.evaluate(run, [spec])
     assert {name: (run.folder / name).read_bytes() for name in names(run.folder)} == before

@@ -173,11 +173,9 @@ def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
         nothing(axes[0])
         return figure
     legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals")
-    parts = table.groupby([state, "distribution"], sort=False)
     figure.alt = (f"Valid plans by {title}, {seeds_of(table)}. " + " ".join(
-        f"{title}: {value}, {look_of_generator(name).label}: "
-        + listed(f"{row.condition} {percent(row.plan_valid)}" for row in part.itertuples()) + "."
-        for (value, name), part in parts))
+        f"{value}: {extremes(part, 'plan_valid')}."
+        for value, part in table.groupby(state, sort=False)))
     return figure
 
 

@@ -185,4 +185,4 @@ def _place(row: pd.Series, by: str) -> str:
 def nothing(ax: Axes) -> None:
     """Says that there is nothing to draw yet."""
     ax.text(0.5, 0.5, "not made yet", transform=ax.transAxes, ha="center", color=INK)
-    ax.figure.alt = "Not made yet."
+    ax.figure.alt = "Nothing to draw: this part of the experiment was not made yet."
