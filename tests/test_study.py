@@ -26,7 +26,7 @@ from helpers.study import graph as study_module
 from helpers.study import scale as scale_module
 from helpers.study.graph import locked, publish, study, summary
 from helpers.study.notebooks import check_parameters, parameters
-from helpers.study.plan import StudyError, prepare
+from helpers.study.plan import StudyError, jobs, prepare
 from helpers.study.runs import Run, machine
 from helpers.study.scale import load_scale
 from helpers.study.specs import ModelSpec
@@ -254,6 +254,24 @@ def test_other_mazes_make_stale_what_was_asked_of_them(run, tmp_path, change, st
     other = Run(run.scale.model_copy(update=change), tmp_path)
     states = {one.name: other.store.status(one).state for one in other.products(EXPERIMENT)}
     assert {name.split()[0] for name, state in states.items() if state == "stale"} == stale
+
+
+@pytest.mark.parametrize("kind", ["corpus", "model", "answers", "tables"])
+def test_what_lacks_in_the_middle_is_made(run, kind):
+    """Snakemake is content with the last marker, so none may stand behind something that lacks."""
+    as_if_made(run, "corpus", "model", "curve", "answers", "tables", "report")
+    assert not prepare(run, EXPERIMENT)
+    lost = next(one for one in run.products(EXPERIMENT) if one.name.startswith(kind))
+    run.file(lost.files[0]).unlink()
+    assert prepare(run, EXPERIMENT)
+    for job in jobs(run, EXPERIMENT):
+        needs = set()
+        waiting = list(job.products)
+        while waiting:  # all that the job's products are made from
+            one = waiting.pop()
+            needs.add(one.name)
+            waiting += one.inputs
+        assert run.file(job.marker).exists() == (lost.name not in needs), job.name
 
 
 def test_a_scales_name_stays_text(tmp_path):

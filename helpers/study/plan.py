@@ -84,9 +84,18 @@ def prepare(run: Run, experiment: Experiment, *, again: bool = False,
             f"settings or code than stand there now ({', '.join(stale[:3])}"
             f"{' …' if len(stale) > 3 else ''}); AGAIN=1 makes them again (what is there stays "
             "until then), KEEP=1 goes on with them and says so in the results")
-    for job, found in states:
+    whole: dict[str, bool] = {}
+
+    def is_whole(product: Product) -> bool:
+        """Whether it and all that it is made from are there: Snakemake looks for the last alone."""
+        if product.name not in whole:
+            whole[product.name] = (run.store.status(product).usable
+                                   and all(map(is_whole, product.inputs)))
+        return whole[product.name]
+
+    for job, _ in states:
         marker = run.file(job.marker)
-        if all(one.usable for one in found):
+        if all(map(is_whole, job.products)):
             marker.touch()
         else:
             marker.unlink(missing_ok=True)
