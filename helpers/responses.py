@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from helpers.conditions import CONDITIONS, lenders, prompts
-from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus
+from helpers.batches import make_batch
+from helpers.conditions import CONDITIONS, Examples, lenders, prompts
+from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus, Segments
 from helpers.decoding import generate
-from helpers.engine.packing import pack
 from helpers.engine.registry import Registry
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.model import Transformer
-from helpers.training import autocast
+from helpers.training import autocast, to_tensors
 
 
 def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
@@ -35,13 +35,7 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
     Raises:
         ValueError: traces are given to a model that has learnt to write none.
     """
-    asked = prompts(corpus, CONDITIONS[condition])
-    openings = [len(prompt) - 1 for prompt in asked]
-    if traces is not None:
-        if not CONDITIONS[condition].has_trace:
-            raise ValueError(f"traces: got some for {condition}, takes a condition with a trace")
-        written = [np.append(trace, np.uint16(SOLUTION)) for trace in traces]
-        asked = [np.append(prompt, trace) for prompt, trace in zip(asked, written, strict=True)]
+    asked, openings = _asked(corpus, condition, traces), prompt_lengths(corpus)
     gaps = np.broadcast_to(gap, len(asked)).tolist()
     placed = [positions(len(prompt), opening, shift)
               for prompt, opening, shift in zip(asked, openings, gaps, strict=True)]
@@ -49,7 +43,24 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
                      positions=placed, title=title)
     if traces is None:
         return found
-    return [np.append(trace, plan) for trace, plan in zip(written, found, strict=True)]
+    return [np.append(prompt[opening + 1:], plan)
+            for prompt, opening, plan in zip(asked, openings, found, strict=True)]
+
+
+def _asked(corpus: Corpus, condition: str, traces: Sequence[np.ndarray] | None
+           ) -> list[np.ndarray]:
+    """What stands before each answer: prompt and opening word; a trace and ``solution`` if given.
+
+    Raises:
+        ValueError: traces are given to a model that has learnt to write none.
+    """
+    asked = prompts(corpus, CONDITIONS[condition])
+    if traces is None:
+        return asked
+    if not CONDITIONS[condition].has_trace:
+        raise ValueError(f"traces: got some for {condition}, takes a condition with a trace")
+    return [np.concatenate([prompt, trace, [np.uint16(SOLUTION)]])
+            for prompt, trace in zip(asked, traces, strict=True)]
 
 
 @torch.no_grad()
@@ -64,31 +75,23 @@ def right_plans(model: Transformer, corpus: Corpus, condition: str, *,
             has none.
     """
     device = model.embedding.weight.device
-    asked = prompts(corpus, CONDITIONS[condition])
-    if traces is not None:
-        asked = [np.concatenate([prompt, trace, [np.uint16(SOLUTION)]])
-                 for prompt, trace in zip(asked, traces, strict=True)]
-    plans = corpus.part(PLAN_PART)
-    found = np.empty(len(asked))
-    for first in range(0, len(asked), batch_size):
-        rows = range(first, min(first + batch_size, len(asked)))
-        texts = [np.append(asked[i], plans.piece(i)[1:]).astype(np.int64) for i in rows]
-        lengths = np.array([len(text) - 1 for text in texts])
-        packing = pack(lengths, groups=1)
-        tokens = np.zeros(len(packing.positions), np.int64)
-        tokens[:lengths.sum()] = np.concatenate([text[:-1] for text in texts])
-        begins = np.cumsum(lengths) - lengths
-        learn = [np.arange(begin + len(asked[i]) - 1, begin + length)
-                 for i, begin, length in zip(rows, begins, lengths, strict=True)]
-        targets = np.concatenate([plans.piece(i)[1:] for i in rows]).astype(np.int64)
+    before = [prompt[:-1] for prompt in _asked(corpus, condition, traces)]  # a plan has `solution`
+    ends = np.cumsum([len(prompt) for prompt in before])
+    nothing = np.zeros(len(before), np.int64)
+    text = np.concatenate(before)
+    examples = Examples(Segments(text, np.append(0, ends[:-1]), ends),
+                        Segments(text, nothing, nothing), corpus.part(PLAN_PART), nothing)
+    found = []
+    for indices in np.split(np.arange(len(before)), range(batch_size, len(before), batch_size)):
+        batch = make_batch(examples, indices)  # learns just what is behind the opening word
+        tokens, packing, learn, targets, _ = to_tensors(
+            batch, np.zeros(len(batch.targets), np.float32), device)
         with autocast(device):
-            hidden = model.hidden(torch.from_numpy(tokens).to(device), packing.to(device),
-                                  torch.from_numpy(np.concatenate(learn)).to(device))
-            chances = model.exact_logits(hidden).log_softmax(-1).double().cpu().numpy()
-        each = chances[np.arange(len(targets)), targets]
-        found[rows.start:rows.stop] = np.add.reduceat(
-            each, np.cumsum([0, *map(len, learn[:-1])]))
-    return found
+            chances = model.exact_logits(model.hidden(tokens, packing, learn)).log_softmax(-1)
+        each = chances.gather(1, targets[:, None]).squeeze(1).double().cpu().numpy()
+        words = examples.plans.lengths()[indices] - 1
+        found.append(np.add.reduceat(each[:words.sum()], np.cumsum(words) - words))
+    return np.concatenate(found)
 
 
 def realigned(corpus: Corpus, training: Corpus) -> np.ndarray:

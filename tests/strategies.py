@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from helpers.astar import solve
 from helpers.generators import GENERATORS
-from helpers.maze import SPLITS, Maze, MazeError, generate
+from helpers.language import REASONING, SOLUTION, Vocabulary, encode_mazes
+from helpers.maze import SPLITS, Maze, MazeError, Mazes, generate
 
 
 @st.composite
@@ -80,3 +81,24 @@ def responses(draw, maze: Maze) -> str:
                 elif (words[j] == "plan") == (size == 3):
                     words[i:i + size], words[j:j + size] = words[j:j + size], words[i:i + size]
     return " ".join(words)
+
+
+@st.composite
+def judged_ids(draw) -> tuple[Mazes, int, list[np.ndarray]]:
+    """Three mazes of one size, an opening word, and for each maze what may follow it, as ids.
+
+    Right responses with some ids replaced, or ids at random.
+    """
+    rows, cols, opening = draw(st.tuples(st.integers(3, 6), st.integers(3, 12),
+                                         st.sampled_from([REASONING, SOLUTION])))
+    problems = generate("drunkards_walk", rows, cols, 3, split="test",
+                        seed=draw(st.integers(0, 999)), sampling="indexed")
+    any_id = st.integers(0, Vocabulary(rows, cols).size - 1)
+    tokens, bounds = encode_mazes(problems)
+    responses = []
+    for trace, plan, end in bounds[:, 1:]:
+        ids = tokens[(trace if opening == REASONING else plan) + 1:end].tolist()
+        for at, token in draw(st.lists(st.tuples(st.integers(0, 400), any_id), max_size=3)):
+            ids[at % len(ids)] = token
+        responses.append(np.array(draw(st.just(ids) | st.lists(any_id, max_size=30)), np.uint16))
+    return problems, opening, responses

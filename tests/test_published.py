@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import any_word, mazes, responses, right_response, scattered
+from strategies import any_word, judged_ids, mazes, responses, right_response, scattered
 
 from helpers import validator
 from helpers.astar import solve
 from helpers.generators import GENERATORS
-from helpers.language import REASONING, SOLUTION, Vocabulary, encode_mazes
+from helpers.language import SOLUTION, Vocabulary, encode_mazes
 from helpers.maze import Maze, generate
 from helpers.published import (
     LARGEST,
@@ -356,7 +356,7 @@ def mutants(draw, maze: Maze) -> str:
         if not events or not steps:
             break
         at = draw(st.integers(0, len(events) - 1))
-        _, x, y, *_ = events[at].split() + ["0"] * 2
+        _, x, y, *_ = events[at].split() + ["0"] * 3  # an edit before may have left nothing
         other = f"c{draw(st.integers(0, 9))} c{draw(st.integers(0, 9))}"
         if edit == "costs":  # wherever the cell occurs
             events = [" ".join([*event.split()[:3], other]) if event.split()[1:3] == [x, y]
@@ -405,25 +405,12 @@ def test_kernel_is_reference_on_published_traces():
 
 
 @settings(max_examples=300)
-@given(st.data())
-def test_ids_are_judged_as_their_text(data):
-    """Right responses with ids replaced, and ids at random, on several mazes of one size."""
-    rows, cols, opening = data.draw(st.tuples(st.integers(3, 6), st.integers(3, 12),
-                                              st.sampled_from([REASONING, SOLUTION])))
-    vocabulary = Vocabulary(rows, cols)
-    problems = generate("drunkards_walk", rows, cols, 3, split="test",
-                        seed=data.draw(st.integers(0, 999)), sampling="indexed")
-    any_id = st.integers(0, vocabulary.size - 1)
-    tokens, bounds = encode_mazes(problems)
-    given_ids = []
-    for trace, plan, end in bounds[:, 1:]:
-        ids = tokens[(trace if opening == REASONING else plan) + 1:end].tolist()
-        for at, token in data.draw(st.lists(st.tuples(st.integers(0, 400), any_id), max_size=2)):
-            ids[at % len(ids)] = token
-        given_ids.append(np.array(data.draw(st.just(ids) | st.lists(any_id, max_size=30)),
-                                  np.uint16))
-    table = validator.judge_responses(problems, given_ids, opening)
-    for i, ids in enumerate(given_ids):
+@given(judged_ids())
+def test_ids_are_judged_as_their_text(given_ids):
+    problems, opening, responses = given_ids
+    vocabulary = Vocabulary(*problems.grids.shape[1:])
+    table = validator.judge_responses(problems, responses, opening)
+    for i, ids in enumerate(responses):
         found = judged(vocabulary.decode([opening, *ids]), problems.maze(i))
         assert table["plan_published"][i] == found[0]
         assert table["trace_published"][i] == bool(found[1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import mazes, responses, right_response
+from strategies import judged_ids, mazes, responses, right_response
 
 from helpers import maze as maze_module
 from helpers import rules
@@ -378,26 +378,11 @@ def test_kernel_is_reference(data):
 
 
 @settings(max_examples=300)
-@given(st.data())
-def test_ids_are_judged_as_their_text(data):
-    """Right responses with ids replaced, and ids at random, on several mazes of one size."""
-    rows, cols, opening = data.draw(st.tuples(st.integers(3, 6), st.integers(3, 6),
-                                              st.sampled_from([REASONING, SOLUTION])))
+@given(judged_ids())
+def test_ids_are_judged_as_their_text(given_ids):
+    problems, opening, responses = given_ids
+    rows, cols = problems.grids.shape[1:]
     vocabulary = Vocabulary(rows, cols)
-    problems = generate("drunkards_walk", rows, cols, 3, split="test",
-                        seed=data.draw(st.integers(0, 999)), sampling="indexed")
-    any_id = st.integers(0, vocabulary.size - 1)
-    tokens, bounds = encode_mazes(problems)
-    responses = []
-    for trace, plan, end in bounds[:, 1:]:
-        if data.draw(st.booleans()):
-            response = data.draw(st.lists(any_id, max_size=30))
-        else:
-            response = tokens[(trace if opening == REASONING else plan) + 1:end].tolist()
-            for at, token in data.draw(st.lists(st.tuples(st.integers(0, 400), any_id),
-                                                max_size=3)):
-                response[at % len(response)] = token
-        responses.append(np.array(response, np.uint16))
     table = judge_responses(problems, responses, opening)
     for i, response in enumerate(responses):
         maze = problems.maze(i)

@@ -10,13 +10,7 @@ from helpers import evaluation
 from helpers.differences import differences
 from helpers.study import steps
 from helpers.study.runs import Run
-from helpers.study.scale import Scale
-from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, every
-
-
-def first_seed(scale: Scale) -> list[ModelSpec]:
-    """A model of each condition."""
-    return [ModelSpec(condition, scale.seeds[0]) for condition in scale.conditions]
+from helpers.study.specs import EvaluationSpec, Experiment, every, first_seed
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:

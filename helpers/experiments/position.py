@@ -16,11 +16,11 @@ from helpers.experiments.regime import SMALLEST
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
-from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, every
+from helpers.study.specs import EvaluationSpec, Experiment, every, first_seed
 
 SHIFTS = (-40, -20, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10, 20, 50, 100, 200)
-CURES = ("prompts=filler", "prompts=shuffled", "prompts=uneven", "rotary_heads=half",
-         "rotary_heads=0")
+CURES = (("prompts", "filler"), ("prompts", "shuffled"), ("prompts", "uneven"),
+         ("rotary_heads", 0.5), ("rotary_heads", 0.0))  # of heads the share that know positions
 RANDOM = (("gap", "random"),)
 REALIGNED, WITH_GAPS = " realigned", " with gaps"
 ARMS = {((), ()): "", ((), (("gap", "realigned"),)): REALIGNED, (RANDOM, ()): WITH_GAPS}
@@ -58,10 +58,9 @@ def gaps(scale: Scale) -> list[EvaluationSpec]:
 def cures(scale: Scale) -> list[EvaluationSpec]:
     """What else loosens positions, of two seeds: `helpers.layouts`, heads that know none."""
     found = []
-    for cure in CURES:
-        name, value = cure.split("=")
+    for name, value in CURES:
         if name == "rotary_heads":
-            value = scale.model.kv_heads // 2 if value == "half" else int(value)
+            value = int(value * scale.model.kv_heads)
         found += every(scale, ((name, value),))
     return [one for one in found if one.model.condition in ("solution_only", "correct")
             and one.model.seed in scale.seeds[:2]]
@@ -226,18 +225,13 @@ def summary(run: Run) -> str:
                         done.to_string(index=False)])
 
 
-def whole(scale: Scale) -> list[ModelSpec]:
-    """A model of each condition without gaps, and one with."""
-    return [ModelSpec(condition, scale.seeds[0], gap) for gap in ((), RANDOM)
-            for condition in scale.conditions]
-
-
 def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
     return Experiment(
         question=question, notebook="10_position", evaluations=evaluations, analyse=analyse,
         summary=summary, tables=("rates", "effects", "parts"),
         figures=("realigned", "shifts", "gaps", "given"), folder="position",
-        gathers=all_parts, whole=whole)
+        gathers=all_parts,
+        whole=lambda scale: first_seed(scale, (), RANDOM))
 
 
 EXPERIMENTS = {"position": _experiment(

@@ -1,6 +1,5 @@
 """`make study`: says what there is to do, runs it through Snakemake, shows how far it is."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from helpers.study.plan import StudyError, jobs, prepare
 from helpers.study.runs import Run
 from helpers.study.runs import cores as available_cores
 from helpers.study.specs import Experiment
+from helpers.study.steps import written
 from helpers.study.surroundings import environment
 from helpers.study.watch import failure, watch
 
@@ -159,10 +159,8 @@ def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
     for spec in asked:
         if spec.model in models:
             test = run.corpus("test", spec.distribution, run.scale_of(spec.model))
-            answers = run.answers(spec)
-            lines = run.file(answers.files[1]).read_text(encoding="utf-8").splitlines()
             store_responses(place(f"responses/{spec.name}.jsonl.gz"),
                             {"model": spec.model.name, "condition": spec.model.condition,
-                             "answering": answers.settings}, run.load(test),
-                            [json.loads(line)["text"] for line in lines])
+                             "answering": run.answers(spec).settings}, run.load(test),
+                            written(run, spec))
     return names

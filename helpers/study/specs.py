@@ -143,6 +143,12 @@ def every(scale: Scale, *variations: tuple[tuple[str, Value], ...],
             for distribution in distributions or scale.distributions]
 
 
+def first_seed(scale: Scale, *variations: tuple[tuple[str, Value], ...]) -> list[ModelSpec]:
+    """A model of each condition under each variation, as of `every`."""
+    models = dict.fromkeys(one.model for one in every(scale, *variations))
+    return [model for model in models if model.seed == scale.seeds[0]]
+
+
 def _differing(scale: Scale, variation: tuple[tuple[str, Value], ...]):
     """The entries of a variation that are not the scale's own, by name."""
     known = scale.model_dump()

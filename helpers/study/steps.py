@@ -244,8 +244,9 @@ def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
 
 def written(run: Run, spec: EvaluationSpec) -> list[str]:
     """The texts that a model has written, prompts included, a maze each."""
-    path = run.file(run.answers(spec).files[1])
-    run.store.use(run.answers(spec))
+    product = run.answers(spec)
+    run.store.use(product)
+    path = run.file(product.files[1])
     return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -256,8 +257,8 @@ def _judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dic
     given = max(map(len, answering.get("traces", [])), default=0)
     model = load_model(path, mazes, device(), scale.transformer().context + given)
     responses = respond(model, mazes, spec.condition, title=title,
-                                   max_new_tokens=scale.decoding.max_new_tokens,
-                                   batch_size=scale.decoding.batch_size, **answering)
+                        max_new_tokens=scale.decoding.max_new_tokens,
+                        batch_size=scale.decoding.batch_size, **answering)
     rows = evaluation.judge(mazes, spec.condition, responses)
     if "traces" in answering:
         rows["right_plan"] = right_plans(model, mazes, spec.condition, traces=answering["traces"])
