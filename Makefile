@@ -16,7 +16,7 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 # bars of notebooks go to files, and arithmetic on one thread repeats itself
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
-.PHONY: help study test lint unit nbval smoke lab bench notebooks publish figures clean .venv
+.PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures clean .venv
 
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -62,6 +62,11 @@ notebooks: .venv
 ## publish    copies the summaries of a finished run of SCALE into results/, small models too
 publish: .venv
 	$(HEADLESS) helpers publish --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
+	  $(if $(filter 1,$(KEEP)),--keep)
+
+## fetch      takes over the models published in results/: `make fetch study` trains only what lacks
+fetch: .venv
+	@$(HEADLESS) helpers fetch --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
 	  $(if $(filter 1,$(KEEP)),--keep)
 
 ## figures    the README's first picture, in docs/images

@@ -364,9 +364,25 @@ def add_publish(commands) -> None:
 @on_run
 def run_publish(run, experiment, args) -> None:
     from helpers.engine.files import PROJECT
-    from helpers.study.graph import publish
+    from helpers.study.publish import publish
     target = PROJECT / "results" / run.scale.name
     print(f"{target}:", *publish(run, experiment, target))
+
+
+def add_fetch(commands) -> None:
+    command = commands.add_parser("fetch", help="take over published models", description=(
+        "Puts the models published in results/ into a run, so that a study goes on from them."))
+    add_run(command)
+    command.set_defaults(run=run_fetch)
+
+
+@on_run
+def run_fetch(run, experiment, args) -> None:
+    from helpers.engine.files import PROJECT
+    from helpers.study.graph import locked
+    from helpers.study.publish import fetch
+    with locked(run):
+        fetch(run, experiment, PROJECT / "results" / run.scale.name, say=print)
 
 
 def add_run(command: Parser) -> None:
@@ -444,7 +460,7 @@ def parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
                                      help="generate, validate, ask, study, report, publish or "
                                           "export")
-    for add in (add_generate, add_validate, add_ask, add_study, add_report, add_publish,
+    for add in (add_generate, add_validate, add_ask, add_study, add_report, add_publish, add_fetch,
                 add_export):
         add(commands)
     return parser

@@ -16,7 +16,10 @@ from helpers.corpus import Recipe, build
 from helpers.engine.files import staged
 from helpers.experiments import EXPERIMENTS
 from helpers.share.box import ResponsesError, read_responses, store_responses
-from helpers.study import graph, steps
+from helpers.study import publish as publishing
+from helpers.study import steps
+from helpers.study.plan import StudyError
+from helpers.study.publish import box, fetch, publish
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
@@ -62,7 +65,7 @@ def run(tmp_path_factory, one_thread) -> Run:
 @pytest.fixture(scope="module")
 def published(run, tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("results") / "tiny"
-    graph.publish(run, HEADLINE, target)
+    publish(run, HEADLINE, target)
     return target
 
 
@@ -78,14 +81,77 @@ ASKED = [EvaluationSpec(model, distribution) for model in MODELS
 
 def test_what_is_published(published):
     assert set(files(published)) == {
-        *HEADLINE.published, "models/solution_only_3.safetensors", "models/correct_3.safetensors",
+        *HEADLINE.published, *(f"models/{model.name}.safetensors" for model in MODELS),
+        *(f"trainings/{model.name}.json" for model in MODELS),
         *(f"responses/{spec.name}.jsonl.gz" for spec in ASKED)}
     assert [path.name for path in published.parent.iterdir()] == ["tiny"]
 
 
-def test_one_model_of_each_condition(run):
+def test_a_model_of_each_condition_and_seed(run):
     two = run.scale.model_copy(update={"seeds": (3, 4)})
-    assert HEADLINE.whole(two) == MODELS
+    assert set(HEADLINE.whole(two)) == {*MODELS, *(replace(model, seed=4) for model in MODELS)}
+
+
+# ── published models gone on with ──
+
+
+def other_run(run: Run, folder: Path, **changes) -> Run:
+    """A run with nothing in it, of the same scale or one with changes."""
+    return Run(run.scale.model_copy(update=changes), folder)
+
+
+def test_a_study_goes_on_from_what_is_published(run, published, tmp_path):
+    """Its tables are those of the run that was published, with nothing trained."""
+    fetched, lines = other_run(run, tmp_path), []
+    assert set(fetch(fetched, HEADLINE, published, lines.append)) == set(MODELS)
+    assert {tuple(line.split()) for line in lines} == {(one.name, "taken", "over")
+                                                       for one in MODELS}
+    for model in MODELS:
+        for product in (fetched.model(model), fetched.curve(model)):
+            assert fetched.store.status(product).state == "current"
+            ours, theirs = (one.store.record(product) for one in (fetched, run))
+            assert {name: value for name, value in ours.items() if name != "files"} == {
+                name: value for name, value in theirs.items() if name != "files"}
+        assert steps.metrics(fetched, model).equals(steps.metrics(run, model))
+        steps.train(fetched, model)  # nothing to do
+        assert not list(fetched.folder.rglob("work-*"))
+    steps.make_corpora(fetched, HEADLINE)
+    steps.evaluate(fetched, HEADLINE.evaluations(fetched.scale))
+    steps.analyse(fetched, HEADLINE)
+    for name in HEADLINE.published:
+        if name.endswith(".csv"):
+            assert fetched.file(name).read_bytes() == run.file(name).read_bytes()
+    assert fetch(fetched, HEADLINE, published, lines.append) == []
+    assert lines[-1].endswith("is here already")
+
+
+def test_fetch_of_other_settings(run, published, tmp_path, monkeypatch):
+    other, lines = other_run(run, tmp_path, train_examples=1208), []
+    assert fetch(other, HEADLINE, published, lines.append) == []
+    assert "was made otherwise (corpus " in lines[0]
+    assert lines[0].endswith("KEEP=1 takes it over all the same")
+    assert not [path for path in other.folder.rglob("*") if path.is_file()]
+    monkeypatch.setattr(other.store, "keep", True)
+    assert set(fetch(other, HEADLINE, published)) == set(MODELS)
+    assert {other.store.status(other.model(one)).state for one in MODELS} == {"kept"}
+
+
+def test_fetch_of_what_is_not_published(run, published, tmp_path):
+    other, lines = other_run(run, tmp_path, seeds=(3, 4)), []
+    assert set(fetch(other, HEADLINE, published, lines.append)) == set(MODELS)
+    assert sum(line.endswith("is not published") for line in lines) == len(MODELS)
+
+
+@pytest.mark.parametrize("name", ["models/correct_3.safetensors", "trainings/correct_3.json"])
+def test_fetch_of_a_damaged_file(run, published, tmp_path, name):
+    folder = tmp_path / "results"
+    for path, content in files(published).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content[:-20] if path == name else content)
+    other = other_run(run, tmp_path)
+    with pytest.raises(StudyError, match=rf"fetch.*{name}: .*unreadable or truncated"):
+        fetch(other, HEADLINE, folder)
+    assert other.store.status(other.model(MODELS[1])).state == "missing"
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
@@ -142,21 +208,21 @@ def assert_in_headline(rows: pd.DataFrame, folder: Path) -> None:
 
 
 def test_published_again_the_same_bytes(run, published, tmp_path):
-    graph.publish(run, HEADLINE, tmp_path / "tiny")
+    publish(run, HEADLINE, tmp_path / "tiny")
     assert files(tmp_path / "tiny") == files(published)
 
 
 def test_published_anew(run, tmp_path):
     """What is no longer among the models goes; other experiments' folders stay."""
     target = tmp_path / "tiny"
-    graph.publish(run, HEADLINE, target)
+    publish(run, HEADLINE, target)
     (target / "regime").mkdir()
     (target / "regime" / "map.csv").write_text("theirs")
     for name in ("models/correct_9.safetensors", "responses/correct_9/wilson.jsonl.gz",
                  "models/correct+gap=random_9.safetensors"):
         (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_text("of another seed")
-    names = graph.publish(run, HEADLINE, target)
+    names = publish(run, HEADLINE, target)
     assert set(files(target)) == {*names, "regime/map.csv",
                                   "models/correct+gap=random_9.safetensors"}
     assert not (target / "responses" / "correct_9").exists()
@@ -170,9 +236,9 @@ def test_all_or_nothing(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(graph, "store_responses", full)
+    monkeypatch.setattr(publishing, "store_responses", full)
     with pytest.raises(OSError, match="No space left"):
-        graph.publish(run, HEADLINE, target)
+        publish(run, HEADLINE, target)
     assert files(tmp_path) == {"tiny/headline.csv": b"of an earlier run"}
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
@@ -181,9 +247,9 @@ def test_large_models_and_other_experiments_leave_the_box_empty(run, tmp_path, m
     unnamed = Experiment(*(getattr(HEADLINE, name) for name in (
         "question", "notebook", "evaluations", "analyse", "summary", "tables", "figures",
         "folder")))
-    assert graph.box(run, unnamed, tmp_path) == []
-    monkeypatch.setattr(graph, "SMALL", 1000)
-    assert graph.box(run, HEADLINE, tmp_path) == []
+    assert box(run, unnamed, tmp_path) == []
+    monkeypatch.setattr(publishing, "SMALL", 1000)
+    assert box(run, HEADLINE, tmp_path) == []
     assert files(tmp_path) == {}
 
 
@@ -273,7 +339,7 @@ def test_the_box(folder):
     assert sum(map(len, files(folder / "responses").values())) < 4 * 2**20
     machine = json.loads((folder / "run.json").read_text())["machine"]
     for path in sorted((folder / "models").iterdir()):
-        assert path.stat().st_size < graph.SMALL
+        assert path.stat().st_size < publishing.SMALL
         spec, parts = ModelSpec.parse(path.stem), []
         for file in sorted((folder / "responses" / path.stem).iterdir()):
             stored = read_responses(file)

@@ -24,9 +24,10 @@ from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
 from helpers.study import graph as study_module
 from helpers.study import scale as scale_module
-from helpers.study.graph import locked, publish, study, summary
+from helpers.study.graph import locked, study, summary
 from helpers.study.notebooks import check_parameters, parameters
 from helpers.study.plan import StudyError, jobs, prepare
+from helpers.study.publish import publish
 from helpers.study.runs import Run, machine
 from helpers.study.scale import load_scale
 from helpers.study.specs import ModelSpec

@@ -10,7 +10,7 @@ from helpers import evaluation
 from helpers.differences import differences
 from helpers.study import steps
 from helpers.study.runs import Run
-from helpers.study.specs import EvaluationSpec, Experiment, every, first_seed
+from helpers.study.specs import EvaluationSpec, Experiment, every, models_of
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
@@ -44,4 +44,4 @@ EXPERIMENT = Experiment(
     summary=summary,
     tables=("headline", "comparisons", "differences", "coupling", "published_coupling", "errors",
             "learning_curves"),
-    figures=("headline", "learning_curves"), folder="", whole=first_seed)
+    figures=("headline", "learning_curves"), folder="", whole=models_of)

@@ -1,24 +1,20 @@
 """`make study`: says what there is to do, runs it through Snakemake, shows how far it is."""
 
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
-from helpers.engine.files import PROJECT, exclusive, staged
+from helpers.engine.files import PROJECT, exclusive
 from helpers.engine.processes import guarded
-from helpers.share.box import store_model, store_responses
 from helpers.study.cost import minutes
 from helpers.study.plan import StudyError, jobs, prepare
 from helpers.study.runs import Run
 from helpers.study.runs import cores as available_cores
 from helpers.study.specs import Experiment
-from helpers.study.steps import written
 from helpers.study.surroundings import environment
 from helpers.study.watch import failure, watch
 
@@ -97,70 +93,3 @@ def summary(run: Run, experiment: Experiment) -> str:
     return "\n".join([*kept, *([""] if kept else []), experiment.summary(run), "",
                       f"Report: {run.file(experiment.folder, 'report.html')}",
                       f"Tables: {run.file(experiment.folder, 'run.json').parent}"])
-
-
-MADE = ("date", "commit", "dirty", "machine", "packages", "training_seconds")
-SMALL = 16 * 2**20  # bytes of a model's weights, above which it is too large for the box
-
-
-def publish(run: Run, experiment: Experiment, target: Path) -> list[str]:
-    """Copies an experiment's tables and figures to its folder in ``target``, small models beside.
-
-    All files are written elsewhere before the first takes its place, so that ``target`` stays
-    as it was whatever goes wrong.
-
-    Returns:
-        The names of the files.
-
-    Raises:
-        StudyError: they are not complete, or do not follow from what stands there now.
-    """
-    for product in (*run.products(experiment), run.report(experiment)):
-        status = run.store.status(product)
-        if not status.usable:
-            raise StudyError(f"publish: {product.name} is {status.state}"
-                             f"{f' ({status.why})' if status.why else ''}; run the study first")
-    names = experiment.published
-    kinds = {model.kind for model in experiment.whole(run.scale)}
-
-    def gone(path: Path) -> bool:  # what an earlier run has left of the same kinds of model
-        boxed = re.fullmatch(r"(models|responses)/(.+)_\d+(\.safetensors|/.+)", path.as_posix())
-        return bool(boxed) and boxed[2] in kinds
-
-    with staged(target, gone) as folder:
-        inside = Path(experiment.folder)
-        (folder / inside).mkdir(exist_ok=True)
-        for name in names:
-            (folder / inside / name).write_bytes(run.file(experiment.folder, name).read_bytes())
-        return [str(inside / name) for name in names] + box(run, experiment, folder)
-
-
-def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
-    """Puts models of an experiment into a folder, and each of their answers (`share.box`).
-
-    Returns:
-        The names of the files: those of `Experiment.whole`, without models that are too large.
-    """
-    asked = [one for one in run.evaluations(experiment) if not one.answering]
-    models = [model for model in experiment.whole(run.scale)
-              if any(one.model == model for one in asked)
-              and run.store.use(run.model(model)).stat().st_size // 2 <= SMALL]  # float32 there
-    names = []
-
-    def place(name: str) -> Path:
-        names.append(name)
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        return folder / name
-
-    for model in models:
-        record = run.store.record(run.model(model))
-        store_model(run.store.use(run.model(model)), place(f"models/{model.name}.safetensors"),
-                    {name: record.get(name) for name in MADE})
-    for spec in asked:
-        if spec.model in models:
-            test = run.corpus("test", spec.distribution, run.scale_of(spec.model))
-            store_responses(place(f"responses/{spec.name}.jsonl.gz"),
-                            {"model": spec.model.name, "condition": spec.model.condition,
-                             "answering": run.answers(spec).settings}, run.load(test),
-                            written(run, spec))
-    return names

@@ -106,7 +106,7 @@ class Store:
                 return Status(product, "missing", f"{name} is not there")
             if not self._unchanged(path, noted):
                 return Status(product, "missing", f"{name} has changed since it was made")
-        reasons = list(self._reasons(product, record))
+        reasons = list(self.reasons(product, record))
         if not reasons:
             return Status(product, "current")
         return Status(product, "kept" if self.keep else "stale", "; ".join(reasons))
@@ -135,21 +135,29 @@ class Store:
         code = product.code  # before: what is made follows from the code as it was loaded
         began = time.perf_counter()
         yield
+        # an input that is kept has another fingerprint than it would have now
+        inputs = {one.name: (self.record(one) or {}).get("fingerprint", one.fingerprint)
+                  for one in product.inputs}
+        self.adopt(product, {
+            "product": product.name, "fingerprint": product.made_from(inputs),
+            "settings": product.settings, "code": code, "inputs": inputs,
+            "seconds": round(time.perf_counter() - began, 1), **about})
+
+    def adopt(self, product: Product, record: dict) -> None:
+        """Notes how a product whose files are there was made, here or elsewhere.
+
+        Args:
+            record: all but the sums of its files.
+        """
         files = {}
         for name in product.files:
             stat = (self.folder / name).stat()
             files[name] = {"sha256": sha256(self.folder / name), "size": stat.st_size,
                            "mtime_ns": stat.st_mtime_ns}
-        # an input that is kept has another fingerprint than it would have now
-        inputs = {one.name: (self.record(one) or {}).get("fingerprint", one.fingerprint)
-                  for one in product.inputs}
-        record = {"product": product.name, "fingerprint": product.made_from(inputs),
-                  "settings": product.settings, "code": code, "inputs": inputs,
-                  "files": files, "seconds": round(time.perf_counter() - began, 1), **about}
         path = self._record(product)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path, "w") as file:
-            json.dump(record, file, indent=1)
+            json.dump({**record, "files": files}, file, indent=1)
 
     def _record(self, product: Product) -> Path:
         return self.folder / "made" / f"{product.name.replace(' ', '_').replace('/', '_')}.json"
@@ -160,7 +168,7 @@ class Store:
             return False
         return stat.st_mtime_ns == noted["mtime_ns"] or sha256(path) == noted["sha256"]
 
-    def _reasons(self, product: Product, record: dict) -> Iterator[str]:
+    def reasons(self, product: Product, record: dict) -> Iterator[str]:
         """Why a product would come out different now, in words."""
         if record["fingerprint"] == product.fingerprint:
             return

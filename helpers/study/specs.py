@@ -143,10 +143,9 @@ def every(scale: Scale, *variations: tuple[tuple[str, Value], ...],
             for distribution in distributions or scale.distributions]
 
 
-def first_seed(scale: Scale, *variations: tuple[tuple[str, Value], ...]) -> list[ModelSpec]:
-    """A model of each condition under each variation, as of `every`."""
-    models = dict.fromkeys(one.model for one in every(scale, *variations))
-    return [model for model in models if model.seed == scale.seeds[0]]
+def models_of(scale: Scale, *variations: tuple[tuple[str, Value], ...]) -> list[ModelSpec]:
+    """The models that `every` asks, each once."""
+    return list(dict.fromkeys(one.model for one in every(scale, *variations)))
 
 
 def _differing(scale: Scale, variation: tuple[tuple[str, Value], ...]):
