@@ -16,7 +16,7 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 # bars of notebooks go to files, and arithmetic on one thread repeats itself
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
-.PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures clean .venv
+.PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides clean .venv
 
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -73,9 +73,13 @@ fetch: .venv
 figures: .venv
 	$(HEADLESS) helpers.show.borrowed
 
+## slides     a lecture of 45 minutes from the notebooks, site/slides.html (docs/lecture.yml)
+slides: .venv
+	$(HEADLESS) helpers.show.slides
+
 ## clean      removes .venv, caches and everything that was run
 clean:
-	rm -rf .venv .venv.before .cache runs
+	rm -rf .venv .venv.before .cache runs site
 
 .venv: .venv/.ready
 
