@@ -4,6 +4,8 @@ EXPERIMENT ?= headline
 # what was made with other settings or code: AGAIN=1 makes it again, KEEP=1 goes on with it
 AGAIN ?=
 KEEP ?=
+# where steps run, if not here: profiles/slurm (docs/cluster.md)
+PROFILE ?=
 PYTHON ?= python3
 # e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
 TORCH_INDEX ?=
@@ -16,15 +18,17 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 # bars of notebooks go to files, and arithmetic on one thread repeats itself
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
-.PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides clean .venv
+.PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides \
+        clean .venv test-slurm
 
 help:
 	@sed -n 's/^## /make /p' Makefile
 
 ## study      runs EXPERIMENT=headline at SCALE=laptop, or goes on where it stopped
-study: .venv
+study: $(if $(PROFILE),.venv/.cluster,.venv)
 	@$(HEADLESS) helpers study --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
-	  $(if $(filter 1,$(AGAIN)),--again) $(if $(filter 1,$(KEEP)),--keep)
+	  $(if $(filter 1,$(AGAIN)),--again) $(if $(filter 1,$(KEEP)),--keep) \
+	  $(if $(PROFILE),--profile "$(PROFILE)")
 
 ## test       everything that is checked: lint, unit, smoke, nbval
 test: lint unit smoke nbval
@@ -43,6 +47,10 @@ nbval: .venv
 smoke: .venv
 	rm -rf runs/smoke
 	$(HEADLESS) helpers study --scale smoke
+
+# a one-node cluster on this machine, from Debian's packages; needs root (docs/cluster.md)
+test-slurm: .venv/.cluster
+	.venv/bin/python tests/slurm.py
 
 ## lab        opens the project in JupyterLab
 lab: .venv
@@ -85,6 +93,11 @@ clean:
 
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test]'
+
+# Snakemake's executor for SLURM
+.venv/.cluster: .venv/.ready
+	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,cluster]'
+	@touch $@
 
 # the peers that `make bench` measures in the same run
 .venv/.bench: .venv/.ready

@@ -331,6 +331,9 @@ def add_study(commands) -> None:
     add_run(command)
     command.add_argument("--cores", type=whole_number(1), metavar="N",
                          help="a whole number from 1 up (default: all cores)")
+    command.add_argument("--profile", metavar="FOLDER",
+                         help="a folder with a config.yaml for Snakemake, such as profiles/slurm; "
+                              "it says where steps run and how many at once")
     command.add_argument("--again", action="store_true",
                          help="make again what was made with other settings or code")
     command.set_defaults(run=run_study)
@@ -339,7 +342,13 @@ def add_study(commands) -> None:
 @on_run
 def run_study(run, experiment, args) -> None:
     from helpers.study.graph import study, summary
-    study(run, args.experiment, experiment, cores=args.cores, again=args.again)
+    if args.profile is not None and not Path(args.profile, "config.yaml").is_file():
+        raise Refusal(f"--profile: got {args.profile!r}, takes a folder with a config.yaml, such "
+                      "as profiles/slurm")
+    if args.profile is not None and args.cores is not None:
+        raise Refusal("--cores: got it with --profile, takes one of the two")
+    study(run, args.experiment, experiment, cores=args.cores, again=args.again,
+          profile=args.profile and Path(args.profile).resolve())
     print("\n" + summary(run, experiment))
 
 
