@@ -7,7 +7,7 @@ import { change, drawing, say } from "./dom.js";
 import { sameCell } from "./words.js";
 
 const SIDE = 40;
-const MOVES = { ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowDown: [0, 1], ArrowLeft: [-1, 0] };
+const WAYS = { ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowDown: [0, 1], ArrowLeft: [-1, 0] };
 const HATCH = "M0 10L10 0M0 20L20 0M0 30L30 0M0 40L40 0M10 40L40 10M20 40L40 20M30 40L40 30";
 const CROSS = "M-9 -9L9 9M-9 9L9 -9";
 
@@ -87,7 +87,7 @@ export function createBoard(told = {}) {
       if (closed.has(index)) as("closed");
       if (values) words.push(`g ${values.g}, h ${values.h}, f ${values.g + values.h}`);
       if (sameCell(cell, next.current)) as("current", "just written");
-      if (path.has(index)) words.push("on the plan");
+      if (path.has(index)) as("way", "on the plan");
       if (sameCell(cell, next.marked)) kinds.push("marked");
       if (sameCell(cell, next.crossed)) as("crossed", "here a rule is broken");
       change(parts.g, "class", kinds.join(" "));
@@ -144,8 +144,8 @@ export function createBoard(told = {}) {
   svg.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const end = { s: "start", g: "goal" }[event.key.toLowerCase()];
-    if (event.key in MOVES) {
-      goTo([cursor[0] + MOVES[event.key][0], cursor[1] + MOVES[event.key][1]]);
+    if (event.key in WAYS) {
+      goTo([cursor[0] + WAYS[event.key][0], cursor[1] + WAYS[event.key][1]]);
     } else if (event.key === "Home") goTo([0, cursor[1]]);
     else if (event.key === "End") goTo([picture.maze.cols - 1, cursor[1]]);
     else if (event.key === " " || event.key === "Enter") {

@@ -38,7 +38,8 @@ export function createCard(store, asker, data, id) {
     [name, label || `${data.conditions[condition].label}, seed ${seed}`])), slotNow().model,
   (model) => asker.ask(id, { model, given: null, origin: null }), { "aria-label": "Model" });
   const halt = button("Stop", () => asker.halt(id), { class: "halt" });
-  const again = button("Ask again", () => asker.ask(id), { class: "halt" });
+  const again = button("Ask again", () => asker.ask(id, slotNow().temperature > 0
+    ? { seed: slotNow().seed + 1 } : {}), { class: "halt" });
   const gone = button("×", () => asker.remove(id), { class: "gone", "aria-label": "Remove this model", title: "Remove this model" });
   const state = element("p", { class: "state quiet" });
   const problem = element("p", { class: "alert", role: "alert" });
@@ -73,17 +74,18 @@ export function createCard(store, asker, data, id) {
   function tellOf(place) {
     const slot = slotNow();
     told = place;
-    const known = slot?.chances[place];
-    const word = slot?.words[place];
+    const at = place ?? leastSure(slot);
+    const known = slot.chances[at];
+    const word = slot.words[at];
     if (!known) {
       bars.replaceChildren(element("p", { class: "quiet" }, place === 0
-        ? "The first word belongs to the question." : "Hover or focus a word to see what else the model thought of."));
+        ? "The first word belongs to the question." : ""));
       return;
     }
     const listed = known.top.some((other) => other.word === word) ? known.top
       : [...known.top, { word, p: known.p }];
     bars.replaceChildren(
-      element("p", {}, `Word ${place}: `, element("b", {}, word), ` ${percentOf(known.p)}`),
+      element("p", {}, place === null ? "Least sure of " : "", `word ${at}, `, element("code", {}, word)),
       element("ol", {}, ...listed.map((other) => element("li",
         { class: other.word === word ? "written" : false },
         element("code", {}, other.word),
@@ -212,7 +214,8 @@ export function createCard(store, asker, data, id) {
       ? `stored answer ${slot.origin.index + 1} of ${slot.origin.of}`
       : slot.given ? `${slot.given.length} of them given` : ""].filter(Boolean).join(", "));
     show(halt, running);
-    show(again, !running);
+    show(again, ["stopped", "failed"].includes(slot.status) || (!running && slot.temperature > 0));
+    say(again, slot.temperature > 0 ? "Draw again" : "Ask again");
     say(problem, slot.problem || "");
     verdict.replaceChildren(...verdictLines(slot, maze, asker.hasTrace(slot.model)));
     for (const [input, value] of [[gap, slot.gap], [temperature, slot.temperature], [seed, slot.seed]]) {
@@ -223,11 +226,21 @@ export function createCard(store, asker, data, id) {
       if (!running && document.activeElement !== text && settings.status !== slot.status) put(traceIn(slot.words));
       settings.words = slot.words;
       settings.status = slot.status;
-      if (told !== null && !slot.chances[told]) tellOf(null);
+      if (told === null || !slot.chances[told]) tellOf(null);
     }
   }
 
   return { element: made, update };
+}
+
+/** The place of the word that a model itself wrote with the lowest probability. */
+function leastSure({ words, chances, given }) {
+  const from = given && given.length + 1 < words.length ? given.length + 1 : 1;
+  let found = from;
+  for (let at = from; at < words.length; at += 1) {
+    if (chances[at] && chances[at].p < chances[found].p) found = at;
+  }
+  return found;
 }
 
 /** The cells of a plan up to the first step that cannot be read. */

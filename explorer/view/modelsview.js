@@ -21,11 +21,11 @@ export function createModelsView(store, asker, data) {
     ? element("p", { class: "quiet" }, `Not offered here, for they know mazes of another size: ${
       data.left_out.join(", ")}.`) : null;
   const made = element("div", { class: "models" },
-    element("div", { class: "bar" }, player.element,
+    element("div", { class: "bar" },
+      element("div", { class: "row under" }, player.element, createSpeed(store), add),
       element("div", { class: "row under" },
-        createKey(["open", "closed", "current", "wall", "plan", "crossed"]),
-        createSpeed(store), add)),
-    status, holder, left, createKeys());
+        createKey(["open", "closed", "current", "wall", "plan", "crossed"]), status)),
+    holder, left, createKeys());
 
   function update(state) {
     player.update(state);
@@ -47,7 +47,7 @@ export function createModelsView(store, asker, data) {
     const writing = state.slots.filter((slot) => slot.status === "running").length;
     say(status, state.slots.length === 0 ? "No model is chosen."
       : writing ? `${writing} of ${state.slots.length} models are writing.`
-        : `All have answered. Each word of an answer has a bar: how sure the model was of it.`);
+        : "Each word has a bar: how sure the model was of it.");
   }
 
   return { element: made, update };

@@ -15,9 +15,10 @@ const VIEWS = { search: "The search", models: "The models" };
  * @param {HTMLElement} host gets the explorer in place of what it holds.
  * @param {object} data as `helpers.share.page.facts` in Python makes it.
  * @param {(file: string) => Promise<ArrayBuffer>} load brings a model or stored answers.
+ * @param {boolean} whole whether the page holds nothing else that takes keys.
  * @returns {{store: object, end: () => void}}
  */
-export function mount(host, data, load) {
+export function mount(host, data, load, whole = false) {
   const store = createStore(firstState(data));
   const asker = createAsker(store, data, load);
   const views = {
@@ -44,6 +45,12 @@ export function mount(host, data, load) {
   const root = element("div", { class: "bt", "data-lm-suppress-shortcuts": "true" },
     tabs.length > 1 ? list : null, picker.element, panels);
   root.addEventListener("keydown", (event) => stepByKey(store, event));
+  const anywhere = (event) => { // left and right mean nothing else where nothing has the focus
+    if (whole && event.target === document.body && /^Arrow(Left|Right)$/.test(event.key)) {
+      stepByKey(store, event);
+    }
+  };
+  document.addEventListener("keydown", anywhere);
   host.replaceChildren(root);
 
   store.subscribe((state) => {
@@ -69,6 +76,7 @@ export function mount(host, data, load) {
   return {
     store,
     end() {
+      document.removeEventListener("keydown", anywhere);
       stopPlaying();
       asker.stopAll();
     },

@@ -30,16 +30,23 @@ export function createPicker(store) {
   button("No walls", () => fillWalls(store, false)), button("All walls", () => fillWalls(store, true)));
 
   const line = element("textarea", { rows: 4, spellcheck: "false", autocomplete: "off" });
-  const paste = element("details", { class: "paste" }, element("summary", {}, "As a line of text"),
-    field("The maze as the data sets write it; a line of yours takes its place", line),
+  const paste = element("div", { class: "paste", id: `${store.state.id}-paste` },
+    field("The maze as the data sets write it. Put another line here, or a map of # . S G.", line),
     element("div", { class: "row" },
-      button("Take this line", () => readLine(store, line.value)),
+      button("Take this line", () => readLine(store, line.value), { class: "main" }),
       button("Back to this maze's line", () => write(store.state))));
+  const open = button("As text", () => {
+    show(paste, paste.hidden);
+    change(open, "aria-expanded", String(!paste.hidden));
+    if (!paste.hidden) line.focus();
+  }, { "aria-expanded": "false", "aria-controls": paste.id });
+  show(paste, false);
   const alert = element("p", { class: "alert", role: "alert" });
   const note = element("p", { class: "note", role: "status" });
   const made = element("section", { class: "picker", "aria-label": "Maze" },
     element("div", { class: "row" }, field("mazes by", generator), size, fixed,
-      field("number", index), field("seed", seed), another, edit),
+      element("div", { class: "pair" }, field("number", index), field("seed", seed)),
+      element("div", { class: "pair" }, another, edit, open)),
     help, paste, alert, note);
   let written = null;
 

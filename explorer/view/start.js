@@ -16,7 +16,7 @@ export function firstState(data) {
   const facts = factsOf(maze, data.maze ? null : drawn);
   explorers += 1;
   return {
-    ...facts, id: `explorer-${explorers}`, view: data.views[0], drawn, size, version: 0,
+    ...facts, id: `explorer-${explorers}`, view: data.view || data.views[0], drawn, size, version: 0,
     moments: { search: Math.ceil(facts.events.length * 0.5), models: Infinity },
     playing: false, pause: 500, numbers: maze.cols <= 8, cell: null, hover: null, editing: false,
     error: null, note: null, slots: [], aside: null, lent: null, live: true,

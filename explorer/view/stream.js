@@ -5,7 +5,10 @@
 import { change, element, reveal, say } from "./dom.js";
 import { eventIn, partsOf, percentOf } from "./words.js";
 
-const SIGNS = { valid: ["✓", "valid"], broken: ["✗", "breaks a rule"], after: ["·", "not judged"] };
+const SIGNS = {
+  valid: ["✓", "valid"], strict: ["!", "leaves out or adds something"],
+  broken: ["✗", "breaks a rule"], unjudged: ["·", "not judged, for an event before breaks a rule"],
+};
 
 /**
  * @param {object} told `choose(group, place)` on click, `over(group | null, place)` on hover and
@@ -107,7 +110,7 @@ export function createStream(told, each = false) {
       const event = line.group.kind === "event";
       const { number } = line.group;
       const state = here >= 0 && at === here ? "now" : at > here && at > 0 && here !== last ? "coming" : "";
-      const status = event && statuses ? statuses[number] || "after" : "";
+      const status = event && statuses ? statuses[number] || "" : "";
       change(line.item, "class", ["line", line.group.kind,
         eventIn(words.slice(line.group.from, line.group.to))?.kind, state, status,
         event && linked?.has(number) ? "linked" : ""].filter(Boolean).join(" "));

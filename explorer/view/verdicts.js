@@ -10,11 +10,11 @@ const PLAN_RULES = {
 };
 
 const TRACE_RULES = {
-  parse: "cannot be read", invalid_neighbor: "creates a cell that A* could not create here",
-  wrong_cost: "has wrong costs", already_closed: "closes a cell that is closed already",
-  not_in_open: "closes a cell that is not on the open list",
-  not_lowest_f: "closes a cell though another has a lower f",
-  goal_not_reached: "the goal is never closed",
+  parse: "cannot be read", invalid_neighbor: "creates a cell that could not come now",
+  wrong_cost: "has wrong costs", already_closed: "closes a cell for the second time",
+  not_in_open: "closes a cell that is not open",
+  not_lowest_f: "closes a cell, though another has a lower f",
+  goal_not_reached: "it ends before the goal is closed",
 };
 
 const SIGN_OF = { good: ["✓", "valid"], bad: ["✗", "not valid"], none: ["–", "none"] };
@@ -49,11 +49,12 @@ function traceWords({ traceExact, traceStrict, traceValid, broken, expected, eve
   if (traceStrict) return ["a faultless run of A*, though not this one's"];
   if (traceValid) return ["breaks no rule, but leaves out or adds events"];
   if (!broken || (!done && broken.rule === "goal_not_reached")) return [`${events.length} events so far`];
-  const says = broken.rule === "goal_not_reached" ? `ends too early: ${TRACE_RULES[broken.rule]}.`
-    : `event ${broken.event} ${TRACE_RULES[broken.rule] || `breaks ${broken.rule}`}: ${broken.expected} was expected.`;
-  const instead = expected?.startsWith("nothing") ? ` A* would have written ${expected}.` : null;
-  return expected && !instead ? [`${says} A* would have written `, element("code", {}, expected), "."]
-    : [says, instead];
+  const early = broken.rule === "goal_not_reached";
+  const says = TRACE_RULES[broken.rule] || `breaks ${broken.rule}`;
+  const told = early ? `${says}. ` : `event ${broken.event} ${says}. Expected: ${broken.expected}. `;
+  if (!expected) return [told];
+  return expected.startsWith("nothing") ? [told, `A* would have written ${expected}.`]
+    : [told, "A* would have written ", element("code", {}, expected), "."];
 }
 
 const planKind = ({ planValid }, done) => (planValid ? "good" : done ? "bad" : "none");

@@ -1,4 +1,4 @@
-"""The site: the explorer, the notebooks as pages, and an index. ``make page`` writes it to ``site/``.
+"""The site: the explorer, the notebooks as pages, an index. ``make page`` writes it to ``site/``.
 
     site/index.html            what there is
     site/explorer/             the explorer with the models of one scale, and all they answered
@@ -224,9 +224,9 @@ def write_index(target: Path, told: dict, pages: list[tuple[Path, str, str]]) ->
              if told["models"] else "")
     body = f"""\
 <h1>Borrowed traces</h1>
-<p><i>Does it matter which maze a reasoning trace belongs to?</i> An open, runnable study: transformers
-are trained to write the trace of a search before a plan through a maze. Some learn from the trace of
-the maze itself, some from that of another one, some from none.</p>
+<p><i>Does it matter which maze a reasoning trace belongs to?</i> An open, runnable study:
+transformers are trained to write the trace of a search before a plan through a maze. Some learn
+from the trace of the maze itself, some from that of another one, some from none.</p>
 <p class="first"><a href="explorer/index.html">Open the explorer</a></p>
 <p>Watch A* search a maze, draw your own{asked}. All of it runs in this page.</p>
 <h2>The notebooks, in order</h2>
