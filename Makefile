@@ -19,7 +19,7 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
 .PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides \
-        clean .venv test-slurm
+        clean .venv test-slurm explore page test-browser
 
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -55,6 +55,26 @@ test-slurm: .venv/.cluster
 ## lab        opens the project in JupyterLab
 lab: .venv
 	MPLBACKEND= $(IN_VENV) jupyterlab --notebook-dir .
+
+## explore    opens the explorer in JupyterLab
+explore: .venv
+	@$(HEADLESS) helpers.show.explorer runs/explorer.ipynb
+	MPLBACKEND= $(IN_VENV) jupyterlab runs/explorer.ipynb
+
+## page       writes the site: the explorer, the notebooks as pages, an index
+page: .venv
+	@$(IN_VENV) helpers.share.page site
+
+## test-browser  tests the explorer in Chromium, which has to be there
+test-browser: .venv/.browser .cache/browser/axe.min.js
+	$(HEADLESS) pytest tests/browser
+
+# axe-core finds what bars people from a page; without it that test is left out
+.cache/browser/axe.min.js:
+	@mkdir -p .cache/browser
+	-@cd .cache/browser && npm pack --silent axe-core@4.14.1 >/dev/null \
+	  && tar -xzf axe-core-4.14.1.tgz --strip-components 1 package/axe.min.js \
+	  && rm axe-core-4.14.1.tgz
 
 ## bench      measures training and decoding beside their peers; PARTS="data training" for some
 bench: .venv/.bench
@@ -102,4 +122,9 @@ clean:
 # the peers that `make bench` measures in the same run
 .venv/.bench: .venv/.ready
 	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,bench]'
+	@touch $@
+
+# drives the browser of `make test-browser`
+.venv/.browser: .venv/.ready
+	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,browser]'
 	@touch $@

@@ -11,8 +11,7 @@ from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.evaluation import coupling, interval
 from helpers.show import charts, curves, samples
-from helpers.show.looks import look_of_condition, look_of_generator
-from helpers.show.widgets import png
+from helpers.show.looks import look_of_condition, look_of_generator, png
 from helpers.training import TrainingConfig
 
 DISTRIBUTIONS = ["wilson", "drunkards_walk", "searchformer"]
