@@ -1,5 +1,7 @@
 """The three lists of packages agree: pyproject.toml, environment.yml and constraints.txt."""
 
+import os
+import re
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -69,3 +71,15 @@ def test_torch_is_a_range():
     torch = next(package for package in NEEDED if package.name == "torch")
     assert {"2.11.0", "2.13.0", "2.20.0"} == set(
         torch.specifier.filter(["2.10.0", "2.11.0", "2.13.0", "2.20.0"]))
+
+
+def test_binder_has_a_python_that_will_do_and_installs_the_package():
+    (python, pip) = YAML(typ="safe", pure=True).load(ROOT / ".binder" / "environment.yml")[
+        "dependencies"]
+    assert pip == "pip"
+    assert re.fullmatch(r"python=\d+\.\d+", python)  # the one form that repo2docker reads
+    assert Version(python.partition("=")[2]) in SpecifierSet(PROJECT["requires-python"])
+    after = ROOT / ".binder" / "postBuild"
+    assert os.access(after, os.X_OK)
+    assert after.read_text().startswith("#!/bin/bash\n")
+    assert after.read_text().rstrip().endswith("--editable .")

@@ -1,0 +1,92 @@
+"""The pages of docs/ name what is there: figures, files, headings, commands."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.engine.files import PROJECT
+from helpers.show import charts, curves, figures, samples
+
+DOCS = PROJECT / "docs"
+FIGURES = (DOCS / "figures.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (\d+) \| (\d+) \| [^|]+ \| `(\w+)\.(draw_\w+)` \| ([^|]+) \|$", FIGURES,
+                  re.MULTILINE)
+NOTEBOOKS = {int(path.name[:2]): nbformat.read(path, as_version=4)
+             for path in (PROJECT / "notebooks").glob("*.ipynb")}
+PAGES = [PROJECT / "CONTRIBUTING.md", *(DOCS / f"{name}.md" for name in ("course", "faq",
+                                                                        "figures"))]
+
+
+def drawn() -> set[tuple[int, int, str]]:
+    """Notebook, section and drawing function of each figure."""
+    found = set()
+    for number, notebook in NOTEBOOKS.items():
+        section = 0
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                section = int(([section, *re.findall(r"^## (\d+)", cell.source, re.M)])[-1])
+            else:
+                found |= {(number, section, name)
+                          for name in re.findall(r"\b(draw_\w+)\(", cell.source)}
+    return found
+
+
+def test_each_figure_of_a_notebook_is_listed_and_no_other():
+    listed = {(int(notebook), int(section), name) for notebook, section, _, name, _ in ROWS}
+    assert listed == drawn()
+    assert len(ROWS) == FIGURES.count("\n| ") - 2
+
+
+def test_figures_are_drawn_by_what_is_named():
+    modules = {module.__name__.rpartition(".")[2]: module
+               for module in (charts, curves, figures, samples)}
+    for _, _, module, name, _ in ROWS:
+        assert getattr(modules[module], name).__module__ == modules[module].__name__
+
+
+def test_data_of_figures_exist():
+    named = [name for *_, data in ROWS for name in re.findall(r"`([^`]+)`", data)]
+    assert len(named) > 10
+    assert not [name for name in named if not (PROJECT / "results" / "smoke" / name).is_file()]
+
+
+def test_a_figure_of_ones_own(tmp_path, monkeypatch):
+    """What the page says at its end gives a picture, large enough to print."""
+    monkeypatch.chdir(PROJECT)
+    (code,) = re.findall(r"```python\n(.*?)```", FIGURES, re.DOTALL)
+    exec(code.replace('"headline.png"', repr(str(tmp_path / "headline.png"))), {})
+    header = (tmp_path / "headline.png").read_bytes()[:24]
+    assert header.startswith(b"\x89PNG")
+    assert int.from_bytes(header[16:20], "big") > 3000
+
+
+def test_saved_figures_are_listed():
+    saved = {str(path.relative_to(PROJECT / "results" / "smoke"))
+             for path in (PROJECT / "results" / "smoke").rglob("*.svg")}
+    assert saved == set(re.findall(r"`([\w/]+\.svg)` \|", FIGURES))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_what_a_page_names_is_there(path: Path):
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(((?!http)[^)#]+)", text):
+        assert (path.parent / link).exists(), link
+    makefile = (PROJECT / "Makefile").read_text()
+    for target in re.findall(r"`make (\w+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for name in re.findall(r"`((?:helpers|tests|scales|docs|results/smoke)/[\w/.]+)`", text):
+        assert (PROJECT / name).exists(), name
+
+
+def test_sections_of_the_course_are_there():
+    """``notebook 2, 3 and 4–5`` names sections by number."""
+    course = (DOCS / "course.md").read_text(encoding="utf-8")
+    cited = re.findall(r"\[notebook (\d+)\]\(\S+\), sections? ([\d, –and]+)", course)
+    assert len(cited) > 8
+    for notebook, sections in cited:
+        there = {int(number) for cell in NOTEBOOKS[int(notebook)].cells
+                 if cell.cell_type == "markdown"
+                 for number in re.findall(r"^## (\d+)", cell.source, re.MULTILINE)}
+        assert {int(number) for number in re.findall(r"\d+", sections)} <= there, notebook
