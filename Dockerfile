@@ -15,7 +15,8 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends make g++ git \
  && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home --uid 1000 study
+RUN useradd --create-home --uid 1000 study \
+ && install --directory --owner=study --group=study /home/study/project
 USER study
 WORKDIR /home/study/project
 

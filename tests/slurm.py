@@ -21,7 +21,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm"}  # and packages
-WAIT = 3600  # seconds for a study, at most
+PLACE = Path("/etc/slurm/slurm.conf")  # Snakemake's executor hides SLURM_CONF from its steps
+WAIT = 4 * 3600  # seconds for a study, at most
 TIMES = re.compile(r"seconds|run\.json|metrics\.jsonl")  # files and columns that tell the time
 
 CONFIG = """\
@@ -84,9 +85,11 @@ def cluster(folder: Path) -> Iterator[None]:
     config = folder / "slurm.conf"
     config.write_text(CONFIG.format(host=socket.gethostname().partition(".")[0], folder=folder,
                                     cores=len(os.sched_getaffinity(0)), memory=memory * 9 // 10))
-    os.environ["SLURM_CONF"] = str(config)
     munge = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid",
              "log-file": "munged.log", "seed-file": "munge.seed"}
+    if os.path.lexists(PLACE):
+        sys.exit(f"test-slurm: got a machine with {PLACE}, takes one without a SLURM of its own")
+    PLACE.symlink_to(config)
     try:
         for command in (["munged", "--force", *(f"--{option}={folder / name}"
                                                 for option, name in munge.items())],
@@ -107,6 +110,7 @@ def cluster(folder: Path) -> Iterator[None]:
         for name in ("slurmd", "slurmctld", "munged"):
             if (pid := folder / f"{name}.pid").exists():
                 os.kill(int(pid.read_text()), signal.SIGTERM)
+        PLACE.unlink()
 
 
 def study(scale: str, root: Path, *words: str) -> subprocess.Popen:
@@ -116,19 +120,19 @@ def study(scale: str, root: Path, *words: str) -> subprocess.Popen:
                             stderr=subprocess.STDOUT, text=True)
 
 
-def kill_a_training(scale: str, root: Path) -> str:
+def kill_a_training(scale: str, root: Path, process: subprocess.Popen) -> str:
     """Cancels the first training that is under way; its name."""
-    for _ in range(WAIT):
+    while process.poll() is None:
         for log in (root / scale / "logs").glob("training_*.log"):
             jobs = subprocess.run(["squeue", "--states=running", "--noheader", "--format=%i %k"],
                                   capture_output=True, text=True).stdout
             model = log.stem.removeprefix("training_")
             for line in jobs.splitlines():
-                if re.search(rf"training.*\b{re.escape(model)}$", line.strip()):
+                if re.search(rf"rule_training\w*_wildcards_{re.escape(model)}$", line.strip()):
                     subprocess.run(["scancel", line.split()[0]], check=True)
                     return model
         time.sleep(1)
-    sys.exit("test-slurm: no training has begun")
+    sys.exit(f"test-slurm: the study ended before a training\n{process.communicate()[0]}")
 
 
 def outcome(run: Path) -> dict[str, bytes]:
@@ -158,7 +162,7 @@ def main(scale: str) -> None:
         with cluster(folder):
             say("the cluster is up; the study begins there")
             there = study(scale, folder / "there", "--profile", str(folder / "profile"))
-            killed = kill_a_training(scale, folder / "there")
+            killed = kill_a_training(scale, folder / "there", there)
             say("killed training", killed)
             said = there.communicate(timeout=WAIT)[0]
             if there.returncode != 1 or f"step training {killed} failed" not in said:
