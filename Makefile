@@ -4,6 +4,8 @@ EXPERIMENT ?= headline
 # what was made with other settings or code: AGAIN=1 makes it again, KEEP=1 goes on with it
 AGAIN ?=
 KEEP ?=
+# where steps run, if not here: profiles/slurm (docs/cluster.md)
+PROFILE ?=
 PYTHON ?= python3
 # e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
 TORCH_INDEX ?=
@@ -16,15 +18,17 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 # bars of notebooks go to files, and arithmetic on one thread repeats itself
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
-.PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides clean .venv
+.PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides \
+        clean .venv test-slurm explore page test-browser
 
 help:
 	@sed -n 's/^## /make /p' Makefile
 
 ## study      runs EXPERIMENT=headline at SCALE=laptop, or goes on where it stopped
-study: .venv
+study: $(if $(PROFILE),.venv/.cluster,.venv)
 	@$(HEADLESS) helpers study --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
-	  $(if $(filter 1,$(AGAIN)),--again) $(if $(filter 1,$(KEEP)),--keep)
+	  $(if $(filter 1,$(AGAIN)),--again) $(if $(filter 1,$(KEEP)),--keep) \
+	  $(if $(PROFILE),--profile "$(PROFILE)")
 
 ## test       everything that is checked: lint, unit, smoke, nbval
 test: lint unit smoke nbval
@@ -44,9 +48,33 @@ smoke: .venv
 	rm -rf runs/smoke
 	$(HEADLESS) helpers study --scale smoke
 
+# a one-node cluster on this machine, from Debian's packages; needs root (docs/cluster.md)
+test-slurm: .venv/.cluster
+	.venv/bin/python tests/slurm.py
+
 ## lab        opens the project in JupyterLab
 lab: .venv
 	MPLBACKEND= $(IN_VENV) jupyterlab --notebook-dir .
+
+## explore    opens the explorer in JupyterLab
+explore: .venv
+	@$(HEADLESS) helpers.show.explorer runs/explorer.ipynb
+	MPLBACKEND= $(IN_VENV) jupyterlab runs/explorer.ipynb
+
+## page       writes the site: the explorer, the notebooks as pages, an index
+page: .venv
+	@$(IN_VENV) helpers.share.page site
+
+## test-browser  tests the explorer in Chromium, which has to be there
+test-browser: .venv/.browser .cache/browser/axe.min.js
+	$(HEADLESS) pytest tests/browser
+
+# axe-core finds what bars people from a page; without it that test is left out
+.cache/browser/axe.min.js:
+	@mkdir -p .cache/browser
+	-@cd .cache/browser && npm pack --silent axe-core@4.14.1 >/dev/null \
+	  && tar -xzf axe-core-4.14.1.tgz --strip-components 1 package/axe.min.js \
+	  && rm axe-core-4.14.1.tgz
 
 ## bench      measures training and decoding beside their peers; PARTS="data training" for some
 bench: .venv/.bench
@@ -86,7 +114,17 @@ clean:
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test]'
 
+# Snakemake's executor for SLURM
+.venv/.cluster: .venv/.ready
+	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,cluster]'
+	@touch $@
+
 # the peers that `make bench` measures in the same run
 .venv/.bench: .venv/.ready
 	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,bench]'
+	@touch $@
+
+# drives the browser of `make test-browser`
+.venv/.browser: .venv/.ready
+	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,browser]'
 	@touch $@

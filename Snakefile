@@ -6,18 +6,19 @@
 #
 # Whether a step is up to date follows from its products' fingerprints (helpers/study), not from
 # dates: a step that has nothing to do has its marker in jobs/, and only those are looked at here.
+# What a step asks of a cluster follows from the scale (helpers/study/needs.py).
+import functools
 import os
 import re
 import sys
 from pathlib import Path
 from shlex import quote
 
-import torch
-
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))  # the helpers beside this file, wherever others are installed
 
 from helpers.experiments import EXPERIMENTS
+from helpers.study import needs
 from helpers.study.plan import prepare
 from helpers.study.notebooks import check_parameters
 from helpers.study.runs import KEEP, Run
@@ -31,15 +32,15 @@ EXPERIMENT = EXPERIMENTS[NAME]
 if config.get("keep"):
     os.environ[KEEP] = "1"
 RUN = Run(load_scale(GIVEN.get("scale", "").strip("'\"")), config.get("root", "runs"))
-MODELS = [model.name for model in EXPERIMENT.models(RUN.scale)]
-WITHOUT_TRACE = [model.name for model in EXPERIMENT.models(RUN.scale) if not model.has_trace]
-GPU = int(torch.cuda.is_available())
+MODELS = {model.name: model for model in EXPERIMENT.models(RUN.scale)}
+WITHOUT_TRACE = [name for name, model in MODELS.items() if not model.has_trace]
 
 
 workdir: str(RUN.folder)
 
 
-prepare(RUN, EXPERIMENT, again=bool(config.get("again")))
+if workflow.is_main_process:  # not where a cluster runs one of the steps
+    prepare(RUN, EXPERIMENT, again=bool(config.get("again")))
 Path("notebooks").mkdir(exist_ok=True)
 os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()), "PYTHONPATH": str(ROOT)}
 
@@ -63,6 +64,18 @@ def notebook(name, parameters=""):
 
 
 MODEL = "-r model {wildcards.model:q}"
+CORPORA, TABLES = needs.corpora(RUN.scale), needs.tables(RUN.scale)
+
+
+@functools.cache
+def training_needs(model):
+    return needs.training(RUN, MODELS[model])
+
+
+@functools.cache
+def evaluation_needs(model):
+    asked = [one for one in EXPERIMENT.evaluations(RUN.scale) if one.model.name == model]
+    return needs.evaluation(RUN, MODELS[model], asked)
 
 
 rule all:
@@ -73,6 +86,9 @@ rule all:
 rule corpora:
     output:
         touch("jobs/corpora.done")
+    resources:
+        mem_mb=CORPORA.mem_mb,
+        runtime=CORPORA.runtime
     log:
         "logs/corpora.log"
     shell:
@@ -88,7 +104,10 @@ rule training:
         model="|".join(map(re.escape, [name for name in MODELS if name not in WITHOUT_TRACE])) or "-"
     priority: 3
     resources:
-        gpu=GPU
+        gpu=lambda wildcards: training_needs(wildcards.model).gpu,
+        mem_mb=lambda wildcards: training_needs(wildcards.model).mem_mb,
+        runtime=lambda wildcards: training_needs(wildcards.model).runtime,
+        device=1  # on one machine: one at a time where there is one GPU (study/graph.py)
     log:
         "logs/training_{model}.log"
     shell:
@@ -109,7 +128,10 @@ rule evaluation:
         touch("jobs/evaluation_{model}.done")
     priority: 1
     resources:
-        gpu=GPU
+        gpu=lambda wildcards: evaluation_needs(wildcards.model).gpu,
+        mem_mb=lambda wildcards: evaluation_needs(wildcards.model).mem_mb,
+        runtime=lambda wildcards: evaluation_needs(wildcards.model).runtime,
+        device=1  # on one machine: one at a time where there is one GPU (study/graph.py)
     log:
         "logs/evaluation_{model}.log"
     shell:
@@ -121,6 +143,9 @@ rule analysis:
         ancient(expand("jobs/evaluation_{model}.done", model=MODELS))
     output:
         touch(f"jobs/analysis_{EXPERIMENT.notebook}.done")
+    resources:
+        mem_mb=TABLES.mem_mb,
+        runtime=TABLES.runtime
     log:
         f"logs/analysis_{EXPERIMENT.notebook}.log"
     shell:
@@ -132,6 +157,9 @@ rule report:
         ancient(f"jobs/analysis_{EXPERIMENT.notebook}.done")
     output:
         touch(f"jobs/report_{EXPERIMENT.notebook}.done")
+    resources:
+        mem_mb=TABLES.mem_mb,
+        runtime=TABLES.runtime
     log:
         f"logs/report_{EXPERIMENT.notebook}.log"
     shell:

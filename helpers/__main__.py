@@ -331,6 +331,9 @@ def add_study(commands) -> None:
     add_run(command)
     command.add_argument("--cores", type=whole_number(1), metavar="N",
                          help="a whole number from 1 up (default: all cores)")
+    command.add_argument("--profile", metavar="FOLDER",
+                         help="a folder with a config.yaml for Snakemake, such as profiles/slurm; "
+                              "it says where steps run and how many at once")
     command.add_argument("--again", action="store_true",
                          help="make again what was made with other settings or code")
     command.set_defaults(run=run_study)
@@ -339,7 +342,13 @@ def add_study(commands) -> None:
 @on_run
 def run_study(run, experiment, args) -> None:
     from helpers.study.graph import study, summary
-    study(run, args.experiment, experiment, cores=args.cores, again=args.again)
+    if args.profile is not None and not Path(args.profile, "config.yaml").is_file():
+        raise Refusal(f"--profile: got {args.profile!r}, takes a folder with a config.yaml, such "
+                      "as profiles/slurm")
+    if args.profile is not None and args.cores is not None:
+        raise Refusal("--cores: got it with --profile, takes one of the two")
+    study(run, args.experiment, experiment, cores=args.cores, again=args.again,
+          profile=args.profile and Path(args.profile).resolve())
     print("\n" + summary(run, experiment))
 
 
@@ -435,15 +444,60 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
+# ── convert ─────────────────────────────────────────────────────────────────────────────
+
+
+def add_convert(commands) -> None:
+    command = commands.add_parser("convert", help="read mazes in one format, write another",
+                                  description="Solves the mazes of a file with A* and writes them "
+                                              "in another format.")
+    command.add_argument("input", metavar="INPUT",
+                         help="a file of mazes, of all but maze-dataset and corpus also - for "
+                              "stdin")
+    command.add_argument("--from", required=True, dest="source", metavar="FORMAT",
+                         help="jsonl, maps (of # . S G), corpus (of a run, .safetensors), "
+                              "maze-hard (CSV), maze-dataset (.zanj; a cell for a room, one for "
+                              "what lies between) or maze-dataset-cells (a node a cell)")
+    command.add_argument("--to", required=True, dest="target", metavar="FORMAT",
+                         help="jsonl, maps, parquet, maze-hard, maze-dataset or "
+                              "maze-dataset-cells")
+    add_size(command, required=False)
+    add_output(command)
+    command.set_defaults(run=run_convert)
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    from helpers.share.formats import SOURCES, TARGETS  # pandas: seconds, only here
+    for option, name, known in (("from", args.source, SOURCES), ("to", args.target, TARGETS)):
+        check_choice(option, name, known)
+    if (args.rows is None) != (args.cols is None):
+        raise Refusal("--rows, --cols: got one of them, takes both or none")
+    if same_file(args.input, args.output):
+        raise Refusal(f"--output: got {args.output!r}, which is the input, takes another file")
+    option = f"--from: got {args.source}"
+    try:
+        mazes = SOURCES[args.source](args.input, args.rows, args.cols)
+        option = f"--to: got {args.target}"
+        with output(args.output) as file:
+            TARGETS[args.target](mazes, file)
+    except ModuleNotFoundError as error:
+        raise Refusal(f"{option}, takes the Python package {error.name.replace('_', '-')} with "
+                      "it, which is not installed") from None
+    except MazeError as error:
+        raise Refusal(f"{option}: {error}") from None
+    return 0
+
+
 # ── shared ──────────────────────────────────────────────────────────────────────────────
 
 
-def add_size(command: Parser, default: int | None = None) -> None:
+def add_size(command: Parser, default: int | None = None, required: bool = True) -> None:
+    usual = f" (default {default})" if default else ""
     for name in ("rows", "cols"):
         command.add_argument(f"--{name}", type=whole_number(3), default=default,
-                             required=default is None, metavar=name[0].upper(),
+                             required=required and default is None, metavar=name[0].upper(),
                              help="a whole number from 3 up"
-                                  + (f" (default {default})" if default else ""))
+                                  + (usual if required else " (only JSONL does not say it)"))
 
 
 def add_output(command: Parser) -> None:
@@ -458,10 +512,10 @@ def progress(total: int | None, unit: str) -> tqdm:
 def parser() -> Parser:
     parser = Parser(prog="helpers", description="Mazes, A* traces, verdicts, the study.")
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
-                                     help="generate, validate, ask, study, report, publish or "
-                                          "export")
+                                     help="generate, validate, ask, study, report, publish, "
+                                          "fetch, export or convert")
     for add in (add_generate, add_validate, add_ask, add_study, add_report, add_publish, add_fetch,
-                add_export):
+                add_export, add_convert):
         add(commands)
     return parser
 

@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from helpers.astar import solve
 from helpers.corpus import TRACE_PART, Recipe, build
 from helpers.maze import Maze
-from helpers.show import charts, curves, figures, looks, samples, tables
+from helpers.show import answers, charts, curves, figures, looks, samples, tables
 from helpers.training import TrainingConfig
 
 MAZE = Maze.from_ascii("...#",
@@ -39,6 +39,8 @@ DRAWN = {
                      ["plan breaks wall at step 1"]),
     "draw_borrowed": (lambda draw: draw(MAZE, Maze(MAZE.grid, (1, 3), (3, 1))),
                       ["4×4", "(0, 1)", "(1, 3) to (3, 1)"]),
+    "draw_answers": (lambda draw: draw(MAZE, {"correct_1": "solution plan 0 1 plan 1 1 end"}),
+                     ["1 models to one 4×4 maze", "correct_1, plan: wall"]),
     "draw_properties": (lambda draw: draw(pd.DataFrame({"generator": "dfs", "path": [3, 5, 9]}),
                                           {"path": "path / moves"}), ["path in moves", "DFS 5"]),
     "draw_lengths": (lambda draw: draw(tables.token_lengths(["free_space"], 5, 5, 4,
@@ -71,7 +73,7 @@ DRAWN = {
 
 
 def draw_functions() -> dict:
-    return {name: function for module in (figures, samples, curves, charts)
+    return {name: function for module in (figures, samples, curves, charts, answers)
             for name, function in inspect.getmembers(module, inspect.isfunction)
             if name.startswith("draw_")}
 

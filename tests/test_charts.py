@@ -11,8 +11,7 @@ from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.evaluation import coupling, interval
 from helpers.show import charts, curves, samples
-from helpers.show.looks import look_of_condition, look_of_generator
-from helpers.show.widgets import png
+from helpers.show.looks import look_of_condition, look_of_generator, png
 from helpers.training import TrainingConfig
 
 DISTRIBUTIONS = ["wilson", "drunkards_walk", "searchformer"]
@@ -89,6 +88,29 @@ def test_headline(seeds):
     assert np.diff(places).min() > 0.02  # no two points hide one another
     heights = np.sort(np.concatenate([line.get_ydata() for line in points(plans)]))
     assert np.allclose(heights, np.sort(table["plan_valid"].to_numpy(float)))
+
+
+def test_headline_with_a_guess():
+    table = headline(["correct", "swapped"], distributions=["wilson", "dfs"])
+    figure = charts.draw_headline(table, {"swapped": {"dfs": 40}})
+    (star,) = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
+    (x,), (y,) = star.get_data()
+    assert round(x) == 1
+    assert y == 0.4
+    assert star.get_color() == CONDITIONS["swapped"].colour
+    assert figure.legends[0].get_title().get_text().endswith("; stars: guessed")
+    assert not [line for line in charts.draw_headline(table).axes[0].lines
+                if line.get_marker() == "*"]
+
+
+@pytest.mark.parametrize(("guess", "message"), [
+    ({"swopped": {"dfs": 40}}, "guess: got 'swopped', takes one of correct, swapped"),
+    ({"swapped": {"sdf": 40}}, "guess: got 'sdf', takes one of wilson, dfs"),
+    ({"swapped": {"dfs": 140}}, "guess: got 140, takes 0 to 100 per cent")])
+def test_a_guess_of_something_else(guess, message):
+    table = headline(["correct", "swapped"], distributions=["wilson", "dfs"])
+    with pytest.raises(ValueError, match=message):
+        charts.draw_headline(table, guess)
 
 
 def test_headline_without_traces_and_as_published(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ CONDA = YAML(typ="safe", pure=True).load(ROOT / "environment.yml")
 CONDA_NAMES = {"torch": "pytorch", "snakemake": "snakemake-minimal"}
 
 NEEDED = [Requirement(line) for line in PROJECT["dependencies"]]
-TESTS, PEERS = ([Requirement(line) for line in PROJECT["optional-dependencies"][extra]]
-                for extra in ("test", "bench"))
+EXTRAS = {extra: [Requirement(line) for line in lines]
+          for extra, lines in PROJECT["optional-dependencies"].items()}
+TESTS = EXTRAS["test"]
 
 
 def pins():
@@ -54,7 +56,8 @@ def test_named(name):
     assert CONDA_NAMES.get(name, name) in conda_packages()
 
 
-@pytest.mark.parametrize("package", NEEDED + TESTS + PEERS, ids=lambda package: package.name)
+@pytest.mark.parametrize("package", [*NEEDED, *chain(*EXTRAS.values())],
+                         ids=lambda package: package.name)
 def test_pinned_within_its_bounds(package):
     assert pins()[canonicalize_name(package.name)] in package.specifier
 

@@ -10,8 +10,7 @@ import pytest
 from helpers.evaluation import HEADLINE, TRACE_LEVELS, interval
 from helpers.experiments import EXPERIMENTS, headline, plan_weight, regime
 from helpers.show.charts import draw_plan_weight, draw_regime
-from helpers.show.looks import look_of_generator
-from helpers.show.widgets import png
+from helpers.show.looks import look_of_generator, png
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import ScaleError, load_scale

@@ -13,7 +13,7 @@ from helpers.corpus import Recipe, build, count_possible
 from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.maze import Maze, generate
-from helpers.show import borrowed, figures, looks, samples, tables, widgets
+from helpers.show import borrowed, figures, looks, samples, tables
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",
@@ -33,7 +33,7 @@ def _closed_and_quiet(tmp_path):
 
 def shown(figure):
     """Draws the figure in full, as a notebook would; returns its axes that are in use."""
-    assert widgets.png(figure).startswith(b"\x89PNG")
+    assert looks.png(figure).startswith(b"\x89PNG")
     return [ax for ax in figure.axes if ax.axison]
 
 
@@ -150,35 +150,6 @@ def test_draw_first_errors():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["not_in_open", "none: valid"]
 
 
-def test_the_slider_draws_every_moment():
-    box = widgets.trace_slider(MAZE)
-    (play, slider), view = box.children[0].children, box.children[1]
-    assert (slider.min, slider.max) == (0, len(TRACE))
-    assert view.value.count("data:image/png") == 1
-    before = view.value
-    slider.value = len(TRACE)
-    assert view.value != before
-    assert view.value.count("<tr>") == len(tables.open_list(MAZE, TRACE))
-    assert "the search is over" in view.value
-    assert ">close<" not in view.value
-    assert play.value == len(TRACE)
-
-
-def test_picture_list_and_count_of_the_slider_are_one_update(monkeypatch):
-    """Nothing else on the page tells a number of events, so nothing can run ahead of it."""
-    box = widgets.trace_slider(MAZE)
-    (play, slider), view = box.children[0].children, box.children[1]
-    assert not slider.readout
-    sent = []
-    view.observe(lambda change: sent.append(change["new"]), "value")
-    for moment in (5, 6, 5):
-        play.value = moment
-        assert slider.value == moment
-        assert f"<b>{moment} of {len(TRACE)} events</b>" in view.value
-        assert f"after {moment}: " in view.value  # what the picture's own words say
-    assert len(sent) == 3
-
-
 # ── the README's picture ────────────────────────────────────────────────────────────────
 
 
@@ -186,7 +157,7 @@ def test_draw_borrowed():
     own, lender = borrowed.MAZE, borrowed.LENDER
     figure = borrowed.draw()
     axes = [ax for ax in figure.axes if ax.axison]
-    assert widgets.png(figure)
+    assert looks.png(figure)
     words = [text.get_text() for ax in figure.axes for text in ax.texts]
     for name in ("prompt", "plan"):  # the same on both sides
         assert words.count(name) == 2

@@ -36,6 +36,16 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+def test_each_says_how_long_it_takes_and_what_stands_beside_it():
+    """Minutes, what a reader needs, and links to the notebooks before and after."""
+    for place, path in enumerate(NOTEBOOKS):
+        first = nbformat.read(path, as_version=4).cells[0].source
+        assert re.search(r"\*About \d+ minutes · you need .+\*\n", first), path
+        links = re.findall(r"\]\((\w+\.ipynb)\)", first)
+        assert links == [other.name for other in
+                         NOTEBOOKS[max(place - 1, 0):place] + NOTEBOOKS[place + 1:place + 2]]
+
+
 def test_valid_with_unique_cell_ids(notebook):
     nbformat.validate(notebook)
     ids = [cell.id for cell in notebook.cells]

@@ -30,20 +30,27 @@ from helpers.show.words import listed, percent, seeds_of, span
 
 
 @styled
-def draw_headline(table: pd.DataFrame) -> Figure:
+def draw_headline(table: pd.DataFrame, guess: dict[str, dict[str, float]] | None = None
+                  ) -> Figure:
     """Plan validity and trace validity of each condition on each distribution.
 
     Args:
         table: as `evaluation.headline` gives it. Bars are the table's own intervals; with
             several seeds each stands for itself.
+        guess: what a reader expects of valid plans, in per cent, by condition and distribution;
+            drawn as stars.
+
+    Raises:
+        ValueError: a guess of what the table does not have, or beyond 0 to 100 per cent.
     """
     figure, ((plans, traces),) = new_figure(1, 2, (12, 5), sharey=True)
     _dots(plans, table, "plan_valid")
     _dots(traces, table.dropna(subset="trace_valid"), "trace_valid")
+    _stars(plans, table, guess or {})
     plans.set(title="Is the plan valid?", ylabel="valid responses")
     traces.set(title="Is the trace a valid A* run?", ylabel="")
-    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals",
-            lines=False)
+    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals"
+                          + "; stars: guessed" * bool(guess), lines=False)
     figure.alt = ("Plan and trace validity by condition and distribution, "
                   f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
                   f"Valid plans: {extremes(table, 'plan_valid')}. "
@@ -66,6 +73,22 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
                    for name in distributions])
     ax.set_xlim(-0.5, max(len(distributions) - 0.5, 0.5))
     percent_axis(ax)
+
+
+def _stars(ax: Axes, table: pd.DataFrame, guess: dict[str, dict[str, float]]) -> None:
+    distributions, conditions = (list(table[name].unique())
+                                 for name in ("distribution", "condition"))
+    for condition, rates in guess.items():
+        for distribution, rate in rates.items():
+            for got, known in ((condition, conditions), (distribution, distributions)):
+                if got not in known:
+                    raise ValueError(f"guess: got {got!r}, takes one of {', '.join(known)}")
+            if not 0 <= rate <= 100:
+                raise ValueError(f"guess: got {rate}, takes 0 to 100 per cent")
+            x = (distributions.index(distribution)
+                 + 0.6 * ((conditions.index(condition) + 0.5) / len(conditions) - 0.5))
+            ax.plot(x, rate / 100, ls="", marker="*", markersize=15, markerfacecolor="none",
+                    markeredgewidth=1.5, color=look_of_condition(condition).colour)
 
 
 @styled

@@ -45,13 +45,13 @@ def draw_mazes(mazes: dict[str, Maze], plans: dict[str, list] | None = None,
     tall = max(maze.rows / maze.cols for maze in mazes.values())
     figure, axes = new_figure(rows, per_row, (2.75 * per_row, (2.5 * tall + 0.5) * rows + 0.35))
     for ax, (title, maze) in zip(axes.flat, mazes.items(), strict=False):
-        _draw_cells(ax, maze)
-        _draw_plan(ax, (plans or {}).get(title))
-        _draw_ends(ax, maze)
+        put_cells(ax, maze)
+        put_plan(ax, (plans or {}).get(title))
+        put_ends(ax, maze)
         ax.set_title(title)
     for ax in axes.flat[len(mazes):]:
         ax.axis("off")
-    handles = [*_end_handles(), Patch(facecolor=WALLED, label="wall")]
+    handles = [*end_handles(), Patch(facecolor=WALLED, label="wall")]
     if plans:
         handles.append(Line2D([], [], color=VERMILION, lw=3, label="shortest path"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -87,8 +87,8 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     figure, axes = new_figure(rows, per_row, (max(side * per_row, 5.6), height))
     for ax, moment in zip(axes.flat, moments, strict=False):
         _draw_moment(ax, maze, events[:moment], label, side / max(maze.rows, maze.cols))
-        _draw_plan(ax, plan)
-        _draw_ends(ax, maze, corner=label is not None)
+        put_plan(ax, plan)
+        put_ends(ax, maze, corner=label is not None)
         written = f"event {moment - 1}: {events[moment - 1]}" if moment else "no event yet"
         ax.set_title(f"{moment} of {len(events)} events\n{written}", fontsize=12)
     for ax in axes.flat[len(moments):]:
@@ -130,8 +130,8 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
             broken = plan_break(maze, plan, ended)
             steps = [tuple(map(int, group[1:])) for group in groups
                      if len(group) == 3 and group[1].isdecimal() and group[2].isdecimal()]
-            _draw_cells(ax, maze)
-            _draw_plan(ax, steps[:None if broken is None or broken.at is None else broken.at + 1])
+            put_cells(ax, maze)
+            put_plan(ax, steps[:None if broken is None or broken.at is None else broken.at + 1])
         else:
             groups = _groups(trace, 5)
             breaks = list(trace_breaks(maze, trace))  # the last is not strict, if any is not
@@ -140,10 +140,10 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
             moment = len(events) if broken is None else broken.at
             _draw_moment(ax, maze, events[:moment], "fgh" if maze.rows <= 8 else None,
                          4.4 / max(maze.rows, maze.cols))
-        _draw_ends(ax, maze, corner=part == "trace" and maze.rows <= 8)
+        put_ends(ax, maze, corner=part == "trace" and maze.rows <= 8)
         titles.append(_mark_break(ax, part, groups, broken))
         ax.set_title(titles[-1], fontsize=12)
-    handles = _state_handles() if len(parts) == 2 else _end_handles()
+    handles = _state_handles() if len(parts) == 2 else end_handles()
     handles += [Line2D([], [], color=VERMILION, lw=3, label="plan"),
                 Line2D([], [], color=VERMILION, marker="x", ms=11, mew=3.5, ls="", label="break")]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
@@ -170,9 +170,9 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
                "borrowed trace", lender, lent, "swapped"))
     for (head, ax, below), panel in zip(axes.T, panels, strict=True):
         title, more, name, searched, events, condition = panel
-        walls = _draw_order(ax, maze, searched, events)
-        _draw_plan(ax, plan)
-        _draw_ends(ax, maze, size=31)
+        walls = put_order(ax, maze, searched, events)
+        put_plan(ax, plan)
+        put_ends(ax, maze, size=31)
         colour = look_of_condition(condition).colour
         head.axis("off")
         head.text(0.5, 0.7, title, fontsize=16, fontweight="bold", color=colour, ha="center",
@@ -186,7 +186,7 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
         axes[1, 1].plot(x, y, marker="o", ms=17, mfc="none", mec=colour, mew=3.5, zorder=5,
                         path_effects=[withStroke(linewidth=7, foreground="white")])
     figure.legend(handles=[
-        *_end_handles(),
+        *end_handles(),
         Patch(facecolor=CLOSED, edgecolor=FAINT, label="1 2 3 …  explored, in this order"),
         Patch(facecolor=OPEN, edgecolor=FAINT, label="seen, not explored"),
         Patch(facecolor=CLOSED, edgecolor=WALLED, lw=0, hatch="////",
@@ -206,7 +206,7 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
     return figure
 
 
-def _draw_order(ax: Axes, maze: Maze, searched: Maze, events: Sequence[Event]) -> int:
+def put_order(ax: Axes, maze: Maze, searched: Maze, events: Sequence[Event]) -> int:
     """A trace of a searched maze on a maze, cells numbered in the order in which they were closed.
 
     Returns:
@@ -217,12 +217,15 @@ def _draw_order(ax: Axes, maze: Maze, searched: Maze, events: Sequence[Event]) -
     shades = {cell: to_hex(ramp(i / len(closed))) for i, cell in enumerate(closed)}
     layers = {shade: [cell for cell in shades if shades[cell] == shade]
               for shade in shades.values()}
-    _draw_cells(ax, maze, {OPEN: open_list, **layers})
-    walls = [cell for cell in (*closed, *open_list) if maze.grid[cell[1], cell[0]] == WALL]
+    put_cells(ax, maze, {OPEN: open_list, **layers})
+    inside = [(x, y) for x, y in (*closed, *open_list) if x < maze.cols and y < maze.rows]
+    walls = [(x, y) for x, y in inside if maze.grid[y, x] == WALL]
     for x, y in walls:
         ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=WALLED, lw=0,
                                hatch="////", zorder=2))
     for number, ((x, y), shade) in enumerate(shades.items(), 1):
+        if (x, y) not in inside:
+            continue
         ax.text(x - 0.42, y - 0.25, number, va="center", fontsize=12, zorder=6,
                 path_effects=[withStroke(linewidth=5, foreground=shade)])
     return sum(cell in closed for cell in walls)
@@ -243,7 +246,7 @@ def _write_example(ax: Axes, parts: dict[str, tuple[str, str]]) -> None:
                 family="monospace", va="center")
 
 
-def _draw_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None) -> None:
+def put_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None) -> None:
     """The grid, wall and free, with cells coloured by layer."""
     colours = [UNSEEN, WALLED, *(layers or {})]
     codes = np.where(maze.grid == WALL, 1, 0)
@@ -265,7 +268,7 @@ def _draw_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None)
                            clip_on=False, zorder=3))
 
 
-def _draw_ends(ax: Axes, maze: Maze, corner: bool = False, size: float | None = None) -> None:
+def put_ends(ax: Axes, maze: Maze, corner: bool = False, size: float | None = None) -> None:
     """S and G, as discs in the middle of their cells (of this many points) or in the corner."""
     ends = ((maze.start, "S", GREEN), (maze.goal, "G", PURPLE))
     size = size or _cell_points(ax, maze)
@@ -295,7 +298,7 @@ def _cell_points(ax: Axes, maze: Maze) -> float:
     return 72 * 0.82 * min(width / grid.ncols / maze.cols, height / grid.nrows / maze.rows)
 
 
-def _draw_plan(ax: Axes, plan: Sequence[tuple[int, int]] | None) -> None:
+def put_plan(ax: Axes, plan: Sequence[tuple[int, int]] | None) -> None:
     if plan:
         xs, ys = zip(*plan, strict=True)
         ax.plot(xs, ys, color="white", lw=5, solid_capstyle="round", zorder=3)
@@ -306,7 +309,7 @@ def _draw_moment(ax: Axes, maze: Maze, events: Sequence[Event], label: str | Non
                  inches: float) -> None:
     """Open and closed cells after these events, the last closed framed."""
     open_list, closed = replay(maze, events)
-    _draw_cells(ax, maze, {OPEN: open_list, CLOSED: closed})
+    put_cells(ax, maze, {OPEN: open_list, CLOSED: closed})
     for x, y in {**open_list, **closed}:  # a trace of another maze may run through walls
         if 0 <= x < maze.cols and 0 <= y < maze.rows and maze.grid[y, x] == WALL:
             ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=WALLED, lw=0,
@@ -366,11 +369,11 @@ def _groups(words: list[str], size: int) -> list[list[str]]:
     return [words[i:i + size] for i in range(0, len(words), size)]
 
 
-def _end_handles() -> list:
+def end_handles() -> list:
     return [Line2D([], [], marker="o", ms=11, ls="", color=GREEN, label="S  start"),
             Line2D([], [], marker="o", ms=11, ls="", color=PURPLE, label="G  goal")]
 
 
 def _state_handles() -> list:
-    return [*_end_handles(), Patch(facecolor=OPEN, edgecolor=FAINT, label="open list"),
+    return [*end_handles(), Patch(facecolor=OPEN, edgecolor=FAINT, label="open list"),
             Patch(facecolor=CLOSED, edgecolor=FAINT, label="closed list")]

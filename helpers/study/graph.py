@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -20,31 +21,37 @@ from helpers.study.watch import failure, watch
 
 
 def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = None,
-          again: bool = False) -> None:
+          again: bool = False, profile: Path | None = None) -> None:
     """Runs every step of an experiment that is not done yet.
 
     Args:
         name: of the experiment.
         cores: how many steps of one thread may run side by side; all cores by default.
         again: what was made with other settings or code is made again.
+        profile: a folder with settings of Snakemake, which say where steps run, a cluster for
+            instance, and how many side by side.
 
     Raises:
         StudyError: a step failed, is stale, or the same study is running already.
     """
     scale = run.scale
     threads = cores or available_cores()
+    one_gpu = ["--resources", "device=1"] if torch.cuda.is_available() else []
+    where = ["--profile", str(profile)] if profile else ["--cores", str(threads), *one_gpu]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"),
-               "--directory", str(run.folder), "--cores", str(threads), "--nolock",
-               "--rerun-incomplete", "--rerun-triggers", "mtime", "--keep-going",
-               "--resources", "gpu=1", "--config", f"scale={scale.name}", f"experiment={name}",
-               f"root={run.folder.parent}", "again=1"]  # what is stale was dealt with here
+               "--directory", str(run.folder), *where, "--nolock", "--rerun-incomplete",
+               "--rerun-triggers", "mtime", "--keep-going", "--config", f"scale={scale.name}",
+               f"experiment={name}", f"root={run.folder.parent}",
+               "again=1"]  # what is stale was dealt with here
     with locked(run):
-        print(f"study {scale.name}, {name}: {threads} cores, everything under {run.folder}")
+        place = f"by {profile}" if profile else f"{threads} cores"
+        print(f"study {scale.name}, {name}: {place}, everything under {run.folder}")
         if not prepare(run, experiment, again=again, say=print):
             return
         sys.stdout.flush()
         todo = jobs(run, experiment)
-        announce(run, experiment, threads)
+        if not profile:
+            announce(run, experiment, threads)
         shutil.rmtree(run.folder / "progress", ignore_errors=True)
         (run.folder / "progress").mkdir()
         for job in todo:  # of an earlier attempt

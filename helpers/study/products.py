@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from helpers.engine.files import atomic, sha256
+from helpers.study.equivalent import changed_code
 from helpers.study.fingerprint import code_of
 
 
@@ -173,16 +174,24 @@ class Store:
         if record["fingerprint"] == product.fingerprint:
             return
         yield from _changed("", record["settings"], product.settings)
-        theirs, ours = record["code"], product.code
-        changed = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-        if changed:
+        if changed := changed_code(record["code"], product.code):
             names = [name.split(".", 1)[1] for name in changed]
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             yield f"code changed: {', '.join(names[:2])}{more}"
         theirs = record["inputs"]
         for one in product.inputs:
-            if theirs.get(one.name) != one.fingerprint:
+            if theirs.get(one.name) not in self._accepted(one):
                 yield f"{one.name} " + ("is another" if one.name in theirs else "is new")
+
+    def _accepted(self, product: Product) -> set[str]:
+        """The fingerprints of an input that are as good as the one it would have now.
+
+        That of what is there, if it differs in nothing but code that is declared equivalent.
+        """
+        record = self.record(product)
+        return {product.fingerprint} | (
+            {record["fingerprint"]} if record and not list(self.reasons(product, record))
+            else set())
 
 
 def _changed(place: str, theirs: dict, ours: dict) -> Iterator[str]:

@@ -1,0 +1,70 @@
+/**
+ * The answers of a model to a test set, as the study publishes them: gzip of JSON lines, the first
+ * of which says whose they are and to which mazes. The mazes are drawn again from their recipe.
+ */
+
+import { corpusChecksum, drawCorpus } from "./corpus.js";
+import { splitWords, vocabulary } from "./language.js";
+import { nextTask } from "./tasks.js";
+
+const DRAWN_AT_ONCE = 20; // mazes between two turns of the event loop
+
+/**
+ * Reads a file of answers.
+ *
+ * @param {ArrayBuffer} buffer a whole .jsonl.gz file
+ * @returns {Promise<{about: object, responses: string[], mazes: Maze[]}>} `about` names at least
+ *   `model`, `condition` and `corpus`, the recipe of the mazes; a response begins with its opening
+ *   word, and the maze of the same number is what it answers
+ * @throws {Error} a truncated or foreign file; or its mazes are not those that its recipe gives now
+ */
+export async function readResponses(buffer) {
+  const lines = (await unzipped(buffer)).trimEnd().split("\n");
+  const about = jsonOf(lines[0], 1);
+  const { corpus, corpus_sha256: expected } = about;
+  if (typeof corpus?.generator !== "string" || typeof expected !== "string") {
+    throw new Error("responses: got a file of something else, takes answers to a test set");
+  }
+  const responses = lines.slice(1).map((line, i) => jsonOf(line, i + 2).response);
+  if (responses.length !== corpus.count) {
+    throw new Error(`responses: got ${responses.length} answers, takes ${corpus.count}, one for `
+      + "each maze");
+  }
+  const known = vocabulary(corpus.rows, corpus.cols).ids;
+  responses.forEach((response, i) => {
+    if (typeof response !== "string" || !splitWords(response).every((word) => known.has(word))) {
+      throw new Error(`responses: got no words of a ${corpus.rows}x${corpus.cols} grid in line `
+        + `${i + 2}`);
+    }
+  });
+  const mazes = [];
+  for (const maze of drawCorpus(corpus)) {
+    mazes.push(maze);
+    if (mazes.length % DRAWN_AT_ONCE === 0) {
+      await nextTask();
+    }
+  }
+  const [recipe] = lines[0].match(/(?<="corpus": )\{[^{}]*\}/);
+  if (corpusChecksum(recipe, mazes) !== expected) {
+    throw new Error(`responses: its mazes are not those of its recipe (${corpus.generator}, `
+      + `${corpus.rows}x${corpus.cols}), which has changed`);
+  }
+  return { about, responses, mazes };
+}
+
+async function unzipped(buffer) {
+  try {
+    const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return await new Response(stream).text();
+  } catch {
+    throw new Error("responses: got no gzip file, or a truncated one");
+  }
+}
+
+function jsonOf(line, number) {
+  try {
+    return Object(JSON.parse(line));
+  } catch {
+    throw new Error(`responses: got no JSON in line ${number}`);
+  }
+}

@@ -1,0 +1,218 @@
+// Lets models answer: loads them, asks, stops, judges, finds stored answers. What is shown of an
+// answer is a slot of the state; up to three stand side by side.
+
+import { END_ID, vocabulary } from "../engine/language.js";
+import { promptWords } from "../engine/maze.js";
+import { Session, answer, readModel, topTokens } from "../engine/model.js";
+import { readResponses } from "../engine/responses.js";
+import { nextTask } from "../engine/tasks.js";
+import { judge, publishedVerdict } from "../engine/validator.js";
+import { sentence, takeMaze } from "./mazes.js";
+import { eventIn, partsOf } from "./words.js";
+
+export const MOST_SLOTS = 3;
+
+const SHOWN = 5; // of the words that a model thought of
+
+const EMPTY = { words: [], chances: [], events: [], verdict: null, published: null, problem: null };
+
+/** Which stored answers one can ask for: {name, label, fits(verdict)}. */
+export const SEARCHES = [
+  { name: "failure", label: "A failure", fits: (verdict) => !verdict.planValid },
+  { name: "senseless", label: "A valid plan after a senseless trace",
+    fits: (verdict) => verdict.planValid && verdict.traceValid === false },
+  { name: "next", label: "The next one", fits: () => true },
+];
+
+/** What a model expects where each of these ids stands: pairs of the id and the logits there. */
+async function* expected(model, prompt, gap, ids) {
+  if (!ids.length) return;
+  const session = new Session(model);
+  session.feed(prompt.slice(0, -1));
+  session.feed(prompt.slice(-1), { gap });
+  for (const id of ids) {
+    yield [id, session.logits()];
+    session.feed([id]);
+    await nextTask();
+  }
+}
+
+export function createAsker(store, data, load) {
+  const files = new Map(); // what was loaded, by name
+  const running = new Map(); // slot id → AbortController
+  let asked = null; // the maze that was asked last
+  let numbered = 0;
+
+  const slotOf = (id) => store.state.slots.find((slot) => slot.id === id);
+  const infoOf = (name) => data.models.find((model) => model.name === name);
+  const hasTrace = (name) => data.conditions[infoOf(name).condition].has_trace;
+
+  function change(id, changes) {
+    store.set({
+      slots: store.state.slots.map((slot) => (slot.id === id ? { ...slot, ...changes } : slot)),
+    });
+  }
+
+  /** A file read once; what failed is tried again the next time. */
+  function fetched(file, read) {
+    if (!files.has(file)) {
+      const coming = Promise.resolve(load(file)).then(read);
+      coming.catch(() => files.delete(file));
+      files.set(file, coming);
+    }
+    return files.get(file);
+  }
+
+  function add(name) {
+    numbered += 1;
+    store.set({
+      slots: [...store.state.slots, {
+        ...EMPTY, id: numbered, model: name, gap: 0, temperature: 0, seed: 1, given: null,
+        origin: null, status: "idle",
+      }],
+    });
+    return ask(numbered);
+  }
+
+  function remove(id) {
+    stop(id);
+    store.set({ slots: store.state.slots.filter((slot) => slot.id !== id) });
+  }
+
+  function stop(id) {
+    running.get(id)?.abort();
+    running.delete(id);
+  }
+
+  /** Asks anew, with other settings where some are given. */
+  async function ask(id, changes = {}) {
+    stop(id);
+    const control = new AbortController();
+    running.set(id, control);
+    const { model: name, gap, temperature, seed, given } = { ...slotOf(id), ...changes };
+    const { maze, moments } = store.state;
+    const traced = hasTrace(name);
+    const words = [traced ? "reasoning" : "solution"];
+    const chances = [null];
+    change(id, { ...EMPTY, ...changes, words, status: "running" });
+    store.set({ moments: { ...moments, models: Infinity }, playing: false });
+    const here = () => running.get(id) === control;
+    const tell = (also = {}) => {
+      if (!here()) return;
+      const whole = also.status !== undefined; // else the last event may be half written
+      const parts = partsOf(words);
+      const last = parts.at(-1);
+      const half = !whole && last.kind === "event" && last.to - last.from < 5;
+      const judged = half ? words.slice(0, last.from) : words;
+      change(id, {
+        words: words.slice(), chances: chances.slice(), problem: null,
+        events: parts.filter((part) => part.kind === "event" && !(half && part === last))
+          .map((part) => eventIn(words.slice(part.from, part.to))),
+        verdict: judge(maze, judged, traced),
+        published: whole ? publishedVerdict(maze, words) : null,
+        ...also,
+      });
+    };
+    try {
+      const model = await fetched(infoOf(name).file, readModel);
+      if (!here()) return;
+      const { words: tokens, encode } = vocabulary(model.rows, model.cols);
+      const prompt = encode([...promptWords(maze), words[0]].join(" "));
+      const forced = encode((given || []).join(" "));
+      const take = (token, logits) => {
+        const top = topTokens(logits, logits.length, temperature || 1);
+        words.push(tokens[token]);
+        chances.push({ p: top.find((one) => one.id === token).p,
+          top: top.slice(0, SHOWN).map((one) => ({ word: tokens[one.id], p: one.p })) });
+        tell();
+      };
+      for await (const [token, logits] of expected(model, prompt, gap, forced)) {
+        if (!here()) return;
+        take(token, logits);
+      }
+      const room = model.config.context - prompt.length - forced.length;
+      if (forced.at(-1) !== END_ID) {
+        const writing = answer(model, prompt, {
+          gap, temperature, seed, given: forced, signal: control.signal,
+          maxNewTokens: Math.min(data.max_new_tokens, room),
+          onToken: (token, session) => here() && take(token, session.logits()),
+        });
+        for await (const _ of writing) if (!here()) return;
+      }
+      tell({ status: "done" });
+    } catch (error) {
+      if (here()) change(id, { status: "failed", problem: sentence(error) });
+    } finally {
+      if (here()) running.delete(id);
+    }
+  }
+
+  /** Ends the writing; what is there stays, and is judged. */
+  function halt(id) {
+    const slot = slotOf(id);
+    stop(id);
+    if (slot.status !== "running") return;
+    const { maze } = store.state;
+    change(id, {
+      status: "stopped", verdict: judge(maze, slot.words, hasTrace(slot.model)),
+      published: publishedVerdict(maze, slot.words),
+    });
+  }
+
+  function askAll(except = null) {
+    asked = store.state.maze;
+    store.state.slots.forEach(({ id }) => id !== except
+      && ask(id, { given: null, origin: null }));
+  }
+
+  /** Shows the next stored answer of a model that fits, on its own maze. */
+  async function showStored(id, distribution, search) {
+    const { model } = slotOf(id);
+    const { file } = data.responses.find((stored) => (
+      stored.model === model && stored.distribution === distribution));
+    try {
+      const { about, responses, mazes } = await fetched(file, readResponses);
+      const before = slotOf(id)?.origin;
+      const from = before?.distribution === distribution ? before.index + 1 : 0;
+      for (let i = 0; i < responses.length; i += 1) {
+        const index = (from + i) % responses.length;
+        const words = responses[index].split(" ");
+        if (!search.fits(judge(mazes[index], words, hasTrace(model)))) continue;
+        asked = mazes[index];
+        takeMaze(store, mazes[index], null, {
+          note: `Maze ${index + 1} of the ${responses.length} that models were tested on.`,
+        });
+        askAll(id);
+        ask(id, { given: words.slice(1), gap: about.answering?.gap || 0, temperature: 0,
+          origin: { distribution, index, of: responses.length } });
+        return;
+      }
+      store.set({ error: `None of its ${responses.length} answers there is like that.` });
+    } catch (error) {
+      store.set({ error: sentence(error) });
+    }
+  }
+
+  /** The models' view is open: three models at first, asked about the maze that is there. */
+  function begin() {
+    if (!store.state.slots.length && asked === null) {
+      asked = store.state.maze;
+      data.shown.slice(0, MOST_SLOTS).forEach(add);
+    } else if (asked !== store.state.maze) askAll();
+  }
+
+  let waiting = null;
+  store.subscribe((state) => { // while one draws, models wait for a moment's rest
+    if (state.view !== "models" || asked === state.maze || asked === null) return;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      if (store.state.view === "models" && asked !== store.state.maze) askAll();
+    }, state.editing ? 300 : 0);
+  });
+
+  return {
+    add, remove, ask, halt, begin, showStored,
+    hasTrace,
+    stopAll: () => [...running.keys()].forEach(stop),
+  };
+}

@@ -1,0 +1,495 @@
+"""The site in a browser: what one can do with the explorer, by mouse, by keyboard, on a phone.
+
+The pages are those that `build_page` writes, with the smallest published models.
+"""
+
+import functools
+import gzip
+import json
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from helpers.astar import solve
+from helpers.engine.files import PROJECT
+from helpers.maze import generate
+from helpers.share.page import build_page
+
+AXE = PROJECT / ".cache" / "browser" / "axe.min.js"
+STORED = PROJECT / "results" / "smoke" / "responses"
+DONE = "document.querySelectorAll('.card[data-status=done]').length === {}"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".js": "text/javascript"}
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The address of a site with the models of the smoke scale."""
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(PROJECT / "results" / "smoke", folder / "results" / "smoke")
+    build_page(folder / "site", folder / "results")
+    server = ThreadingHTTPServer(("127.0.0.1", 0),
+                                 functools.partial(Quiet, directory=str(folder / "site")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def explorer(page_at, built):
+    """A function that opens the explorer, at a view."""
+
+    def opened(view="search", **options):
+        options.setdefault("viewport", {"width": 1280, "height": 900})
+        page = page_at(f"{built}/explorer/index.html", **options)
+        page.wait_for_selector(".bt .board")
+        if view == "models":
+            page.get_by_role("tab", name="The models").click()
+            page.wait_for_function(DONE.format(3))
+        return page
+
+    return opened
+
+
+def board_of(page):
+    return page.locator(".stage [role=grid]")
+
+
+def cell(page, x, y):
+    cols = int(board_of(page).get_attribute("aria-colcount"))
+    return board_of(page).locator("[role=gridcell]").nth(y * cols + x)
+
+
+def walls(page) -> int:
+    return board_of(page).locator(".wall").count()
+
+
+def draw_map(page, *rows):
+    if not page.get_by_role("button", name="Take this line").is_visible():
+        page.get_by_role("button", name="As text").click()
+    page.locator(".paste textarea").fill("\n".join(rows))
+    page.get_by_role("button", name="Take this line").click()
+
+
+def words_of(card) -> list[str]:
+    return [unit.strip() for unit in card.locator(".unit").all_text_contents()]
+
+
+def wide(page) -> int:
+    """How many pixels the page is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+
+# ── the search ──────────────────────────────────────────────────────────────────────────
+
+
+def test_choosing_a_maze(explorer):
+    page = explorer()
+    page.get_by_label("mazes by").select_option(label="Free space")
+    page.get_by_label("columns").fill("5")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".stage [aria-colcount='5']")
+    assert walls(page) == 0
+    before = board_of(page).get_attribute("aria-label")
+    page.get_by_role("button", name="Another maze").click()
+    page.wait_for_function("before => document.querySelector('.stage .board').ariaLabel !== before",
+                           arg=before)
+    page.get_by_label("columns").fill("900")
+    page.keyboard.press("Enter")
+    assert page.get_by_label("columns").input_value() == "30"  # the largest here
+
+
+def test_the_maze_and_its_search_are_those_of_python(explorer):
+    page = explorer()
+    page.get_by_label("number").fill("3")
+    page.keyboard.press("Enter")
+    maze = generate("wilson", 8, 8, 4, split="test", seed=42, sampling="indexed").maze(3)
+    page.wait_for_function(f"document.querySelectorAll('.stage .wall').length === "
+                           f"{int((maze.grid == 0).sum())}")
+    trace, plan = solve(maze)
+    lines = page.locator(".search .stream .line.event .unit").all_text_contents()
+    assert lines == [str(event) for event in trace]
+    steps = page.locator(".search .stream .line.step .unit").all_text_contents()
+    assert steps == [f"plan {x} {y}" for x, y in plan]
+
+
+def test_steps_slider_and_keys(explorer):
+    page = explorer()
+    slider = page.get_by_label("Events done")
+    moment = page.locator(".moment")
+    slider.fill("0")
+    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Before')")
+    page.get_by_role("button", name="One event on").click()
+    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 0')")
+    assert page.locator(".sentence").text_content().startswith("Close")
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelector('.sentence').textContent.includes('over')")
+    assert board_of(page).locator("path.plan").count() == 1
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 1')")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 0')")
+    assert "1 of" in moment.text_content()
+    page.get_by_label("speed").select_option("fast")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 3')")
+    page.get_by_role("button", name="Pause").click()
+
+
+def test_events_and_cells_are_linked_both_ways(explorer):
+    page = explorer()
+    line = page.locator(".search .line.event").nth(2)
+    line.locator(".unit").hover()
+    page.wait_for_selector(".stage .marked")
+    x, y = map(int, line.locator(".unit").text_content().split()[1:3])
+    assert "marked" in cell(page, x, y).get_attribute("class")
+    cell(page, x, y).click()
+    page.wait_for_selector(".chosen button")
+    numbers = [int(text.split()[0]) for text in page.locator(".chosen button").all_text_contents()]
+    assert 2 in numbers
+    linked = page.locator(".search .line.linked .number").all_text_contents()
+    assert [int(number) for number in linked] == numbers
+    page.locator(".chosen button").first.click()
+    page.wait_for_function(f"document.querySelector('.moment').textContent.startsWith("
+                           f"'Event {numbers[0]},')")
+
+
+def test_the_open_list_is_a_table(explorer):
+    page = explorer()
+    draw_map(page, "S..", "#.#", "..G")
+    page.get_by_label("Events done").fill("2")
+    page.wait_for_function("document.querySelectorAll('.open-list tbody tr').length === 1")
+    row = page.locator(".open-list tbody tr")
+    assert row.locator("th, td").all_text_contents() == ["(1, 0) next", "1", "3", "4", "(0, 0)"]
+    heads = page.locator(".open-list thead th").all_text_contents()
+    assert heads == ["cell", "g", "h", "f", "from"]
+
+
+def test_drawing_with_the_mouse(explorer):
+    page = explorer()
+    draw_map(page, "S....", ".....", ".....", "....G")
+    page.wait_for_selector(".stage [aria-rowcount='4']")
+    page.get_by_role("button", name="Draw your own").click()
+    first, last = (cell(page, x, 1).bounding_box() for x in (1, 3))
+    page.mouse.move(first["x"] + 5, first["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 5, last["y"] + 5, steps=12)
+    page.mouse.up()
+    page.wait_for_function("document.querySelectorAll('.stage .wall').length === 3")
+    goal, there = cell(page, 4, 3).bounding_box(), cell(page, 2, 2).bounding_box()
+    page.mouse.move(goal["x"] + 8, goal["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(there["x"] + 8, there["y"] + 8, steps=8)
+    page.mouse.up()
+    page.wait_for_function("document.querySelector('.stage .board').ariaLabel"
+                           ".includes('goal (2, 2)')")
+    cell(page, 0, 0).click()  # the start stays free
+    assert walls(page) == 3
+
+
+def test_a_line_that_is_no_maze(explorer):
+    page = explorer()
+    before = board_of(page).get_attribute("aria-label")
+    for line, said in (("hello", "row 1"), ('{"text": "query start 0"}', "start"),
+                       ("{", "JSON"), ("S.#\n...\n...", "G"), ("", "S"),
+                       ("query start 0 0 goal 2 2 wall 2 2", "wall")):
+        draw_map(page, *line.split("\n"))
+        page.wait_for_function("document.querySelector('.picker [role=alert]').textContent")
+        text = page.locator(".picker [role=alert]").text_content()
+        assert said in text, line
+        assert text.endswith(".")
+        assert board_of(page).get_attribute("aria-label") == before
+    draw_map(page, "S..", "...", "..G")
+    page.wait_for_selector(".stage [aria-rowcount='3']")
+    assert page.locator(".picker [role=alert]").text_content() == ""
+
+
+def test_an_unsolvable_maze(explorer):
+    page = explorer()
+    draw_map(page, "S#.", ".#.", ".#G")
+    page.wait_for_selector(".picker .note:has-text('No way')")
+    page.get_by_role("button", name="To the end").click()
+    assert board_of(page).locator("path.plan").count() == 0
+    assert page.locator(".search .line.step").count() == 0
+
+
+def test_the_maze_as_a_line_gives_itself_back(explorer):
+    page = explorer()
+    page.get_by_role("button", name="As text").click()
+    line = page.locator(".paste textarea").input_value()
+    assert json.loads(line)["text"].startswith("query start")
+    before = board_of(page).get_attribute("aria-label").split(",")[0]
+    count = walls(page)
+    page.get_by_role("button", name="Take this line").click()
+    page.wait_for_selector(".note:has-text('your line')")
+    assert board_of(page).get_attribute("aria-label").split(",")[0] == before
+    assert walls(page) == count
+
+
+# ── the models ──────────────────────────────────────────────────────────────────────────
+
+
+def test_three_models_side_by_side(explorer):
+    page = explorer("models")
+    cards = page.locator(".card")
+    names = [cards.nth(n).get_attribute("aria-label") for n in range(3)]
+    assert names == ["solution_only, seed 1", "correct, seed 1", "swapped, seed 1"]
+    tops = {round(cards.nth(n).locator(".board").first.bounding_box()["y"]) for n in range(3)}
+    assert len(tops) == 1
+    assert cards.nth(0).locator(".line.event").count() == 0
+    assert cards.nth(1).locator(".line.event .sign").count() > 1
+    for n in range(3):
+        assert cards.nth(n).locator(".verdict").inner_text().count("Plan") == 1
+        assert "authors" in cards.nth(n).locator(".verdict").inner_text()
+    unit = cards.nth(1).locator(".unit").nth(3)
+    unit.focus()
+    assert "%" in unit.get_attribute("aria-label")
+    bars = cards.nth(1).locator(".bars li")
+    assert bars.count() == 5
+    assert cards.nth(1).locator(".bars .written").count() == 1
+    page.get_by_role("button", name="Remove this model").first.click()
+    page.wait_for_function("document.querySelectorAll('.card').length === 2")
+    page.get_by_role("button", name="Add a model").click()
+    page.wait_for_function(DONE.format(3))
+
+
+def test_boards_step_together(explorer):
+    page = explorer("models")
+    page.get_by_label("Events done").locator("visible=true").fill("2")
+    page.wait_for_function("[...document.querySelectorAll('.card .line.now .number')]"
+                           ".every((number) => number.textContent === '1')")
+    assert page.locator(".card .line.now").count() == 2
+    assert page.locator(".card path.plan").count() == 1  # solution_only has no trace
+
+
+@pytest.mark.parametrize("model", ["correct_1", "swapped_1", "solution_only_1"])
+def test_stored_answers_are_what_the_model_writes(explorer, model):
+    """The first stored answer, read again, and what the model writes of itself on that maze."""
+    page = explorer("models")
+    _, first, *_ = gzip.decompress((STORED / model / "wilson.jsonl.gz").read_bytes()).splitlines()
+    response = json.loads(first)["response"].split()
+    names = ["solution_only_1", "correct_1", "swapped_1"]
+    card = page.locator(".card").nth(names.index(model))
+    card.get_by_text("Answers of the study").click()
+    card.get_by_label("mazes by").select_option(label="Wilson")
+    card.get_by_role("button", name="The next one").click()
+    page.wait_for_selector(".state:has-text('stored answer 1 of 40')")
+    page.wait_for_function(DONE.format(3))
+    assert words_of(card) == response
+    card.get_by_text("Ask otherwise").click()
+    card.get_by_label("temperature").fill("0.5")
+    page.keyboard.press("Enter")
+    page.wait_for_function(DONE.format(3))
+    card.get_by_role("button", name="Draw again").click()
+    page.wait_for_function(DONE.format(3))
+
+
+def test_a_failure_and_a_senseless_trace(explorer):
+    page = explorer("models")
+    card = page.locator(".card").nth(2)
+    card.get_by_text("Answers of the study").click()
+    card.get_by_role("button", name="A failure").click()
+    page.wait_for_selector(".state:has-text('stored answer')")
+    page.wait_for_function(DONE.format(3))
+    assert card.locator(".verdict .bad:has-text('Plan')").count() == 1
+    card.get_by_role("button", name="senseless").click()
+    page.wait_for_function("document.querySelectorAll('.card')[2]"
+                           ".querySelector('.verdict .good')?.textContent.includes('Plan')")
+    assert card.locator(".verdict .bad:has-text('Trace')").count() == 1
+
+
+def test_another_trace(explorer):
+    page = explorer("models")
+    card = page.locator(".card").nth(1)
+    card.get_by_text("Change the trace").click()
+    text = card.locator("textarea")
+    assert text.input_value().startswith(("close", "create"))
+
+    card.get_by_role("button", name="A*'s own").click()
+    own = text.input_value().split()
+    card.get_by_role("button", name="Let it write the plan").click()
+    page.wait_for_selector(".card .verdict .good:has-text('the very events of A*')")
+    page.wait_for_function(DONE.format(3))
+    assert words_of(card)[:len(own) + 2] == ["reasoning", *own, "solution"]
+    assert card.locator(".unit.given").count() == len(own) + 2
+
+    card.get_by_role("button", name="Another maze's").click()
+    assert card.locator(".lender .board").is_visible()
+    assert text.input_value().split() != own
+    card.get_by_role("button", name="Filler").click()
+    assert set(text.input_value().split()) == {"<unk>"}
+
+    page.get_by_label("Events done").locator("visible=true").fill("2")
+    cut = card.get_by_role("button", name="Cut after 2 events")
+    cut.click()
+    assert text.input_value().split() == own[:10]
+    card.get_by_role("button", name="go on with the trace").click()
+    page.wait_for_selector(".card .state:has-text('10 of them given')")
+    page.wait_for_function(DONE.format(3))
+    assert words_of(card)[1:11] == own[:10]
+
+    text.fill("close 0 0 banana")
+    card.get_by_role("button", name="Let it write the plan").click()
+    page.wait_for_selector(".card [role=alert]:has-text('banana')")
+
+
+def test_writing_can_be_stopped(explorer):
+    page = explorer("models")
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 20})
+    page.get_by_role("button", name="Another maze").click()
+    page.locator(".card").nth(1).get_by_role("button", name="Stop").click()
+    page.wait_for_selector(".card[data-status=stopped] .state:has-text('stopped')")
+    page.locator(".card").nth(1).get_by_role("button", name="Ask again").click()
+    page.wait_for_selector(".card[data-status=running], .card[data-status=done]")
+
+
+def test_models_take_mazes_of_their_size_alone(explorer):
+    page = explorer("models")
+    assert "4 rows and 6 columns" in page.locator(".picker .note").text_content()
+    draw_map(page, "S..", "...", "..G")
+    page.wait_for_function("document.querySelector('.picker [role=alert]').textContent")
+    assert page.locator(".card [aria-rowcount='4']").count() == 3
+    page.get_by_role("tab", name="The search").click()
+    page.wait_for_selector(".stage [aria-rowcount='8']")  # the one before is there again
+
+
+def test_a_file_that_is_missing(explorer):
+    page = explorer()
+    page.route("**/models/correct_1.safetensors", lambda route: route.fulfill(status=404))
+    page.get_by_role("tab", name="The models").click()
+    page.wait_for_selector(".card[data-status=failed] [role=alert]:has-text('cannot be loaded')")
+    page.wait_for_function(DONE.format(2))
+
+
+# ── everybody ───────────────────────────────────────────────────────────────────────────
+
+
+def test_by_keyboard_alone(explorer):
+    page = explorer()
+
+    def focus_on(selector):
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    focus_on("[role=tab]")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    assert float(outline.removesuffix("px")) >= 2
+    focus_on("button[aria-pressed]")  # draw
+    page.keyboard.press("Enter")
+    focus_on(".stage [role=gridcell]")
+    start = page.evaluate("document.activeElement.ariaLabel")
+    assert "start" in start
+    before = walls(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    page.wait_for_function(f"document.querySelectorAll('.stage .wall').length !== {before}")
+    label = page.evaluate("document.activeElement.ariaLabel")
+    page.keyboard.press("g")
+    page.wait_for_function("document.activeElement.ariaLabel.includes('goal')")
+    assert label.split(",")[:2] == page.evaluate("document.activeElement.ariaLabel").split(",")[:2]
+    focus_on(".stage input[type=range]")
+    page.keyboard.press("Home")
+    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Before')")
+    focus_on(".search .stream button")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event')")
+    page.keyboard.press("Shift+Tab")
+    page.evaluate("document.querySelector('[role=tab][aria-selected=true]').focus()")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(DONE.format(3))
+    focus_on(".card .stream .unit")
+    page.keyboard.press("ArrowRight")
+    assert "%" in page.evaluate("document.activeElement.ariaLabel")
+
+
+@pytest.mark.parametrize("view", ["search", "models"])
+@pytest.mark.parametrize(("width", "scale"), [(390, 2), (320, 1), (640, 2)],
+                         ids=["phone", "small", "zoomed"])
+def test_no_scrolling_sideways(explorer, view, width, scale):
+    """640 pixels are a window of 1280 at 200 %."""
+    page = explorer(view, viewport={"width": width, "height": 800}, device_scale_factor=scale)
+    assert wide(page) <= 0
+    page.get_by_role("button", name="Draw your own").click()
+    page.get_by_role("button", name="As text").click()
+    for summary in page.locator(".card summary:visible").all():
+        summary.click()
+    assert wide(page) <= 0
+
+
+def test_touch(explorer):
+    page = explorer(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    draw_map(page, "S...", "....", "...G")
+    page.get_by_role("button", name="Draw your own").tap()
+    cell(page, 1, 1).tap()
+    page.wait_for_function("document.querySelectorAll('.stage .wall').length === 1")
+
+
+def test_dark_light_and_no_motion(explorer):
+    shades = {}
+    for scheme in ("light", "dark"):
+        page = explorer(color_scheme=scheme, reduced_motion="reduce")
+        shades[scheme] = page.evaluate("getComputedStyle(document.querySelector('.bt'))"
+                                       ".backgroundColor")
+        assert page.evaluate("getComputedStyle(document.querySelector('.bt .ground'))"
+                             ".transitionDuration") in ("0s", "0s, 0s")
+    assert shades == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 25, 29)"}
+
+
+@pytest.mark.skipif(not AXE.exists(), reason=f"{AXE}: not there (make test-browser fetches it)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["search", "models", "index", "notebook"])
+def test_nothing_bars_anybody(explorer, page_at, built, view, scheme):
+    """axe finds nothing serious or critical."""
+    if view in ("search", "models"):
+        page = explorer(view, color_scheme=scheme)
+        page.get_by_role("button", name="As text").click()
+        page.get_by_role("button", name="Draw your own").click()
+        for summary in page.locator(".card summary:visible").all():
+            summary.click()
+    else:
+        path = {"index": "index.html", "notebook": "notebooks/02_traces.html"}[view]
+        page = page_at(f"{built}/{path}", color_scheme=scheme)
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate("axe.run()")["violations"]
+    bad = [(one["id"], one["impact"], [node["html"][:200] for node in one["nodes"]][:3])
+           for one in found if one["impact"] in ("serious", "critical")]
+    assert not bad, bad
+
+
+def test_nothing_is_fetched_from_elsewhere(browser, built):
+    page = browser.new_page()
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    for path in ("index.html", "explorer/index.html", "notebooks/06_evaluation.html"):
+        page.goto(f"{built}/{path}")
+        page.wait_for_load_state("networkidle")
+    assert not [url for url in asked if not url.startswith((built, "data:"))]
+    assert not errors
+    links = page.eval_on_selector_all("a[href]", "all => all.map((a) => a.href)")
+    assert any(link.endswith("/explorer/index.html") for link in links)
+    page.close()
+
+
+def test_links_of_the_index_lead_somewhere(browser, built):
+    page = browser.new_page()
+    page.goto(f"{built}/index.html")
+    links = page.eval_on_selector_all("a[href]", "all => all.map((a) => a.href)")
+    assert len(links) > 10
+    for link in links:
+        assert page.request.get(link).ok, link
+    page.close()

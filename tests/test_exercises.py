@@ -1,0 +1,120 @@
+"""The exercises: right answers are called right, wrong ones are not; the solutions are right."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.astar import solve
+from helpers.conditions import CONDITIONS
+from helpers.corpus import Recipe, build
+from helpers.maze import Maze
+from helpers.show import exercises
+from helpers.study.scale import load_scale
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT / "solutions"))
+
+import solutions  # noqa: E402
+
+MAZE = Maze.from_ascii("...#", "S#..", "....", "#.#G")  # of notebooks 2 and 3
+OWN = [str(event) for event in solve(MAZE).trace]
+MODELS = {name: PROJECT / "results" / "smoke" / "models" / f"{name}_1.safetensors"
+          for name in ("solution_only", "correct", "swapped")}
+
+
+def test_nothing_is_told_before_there_is_an_answer():
+    assert {exercises.valid_not_strict(MAZE, None),
+            exercises.breaks_one_rule(MAZE, "not_lowest_f", None),
+            exercises.one_fails(MODELS["swapped"], MODELS["correct"], None),
+            exercises.breaking_shift(MODELS["solution_only"], None, None),
+            exercises.corruption(None, None)} == {exercises.UNANSWERED}
+
+
+@pytest.mark.parametrize(("events", "said"), [
+    (solutions.VALID_NOT_STRICT, "**Right.** The trace is valid, and not strict: event 2, close"),
+    (OWN, "**Not yet.** The trace is valid, and strict too."),
+    (OWN[:-1], "**Not yet.** The trace is not valid: event 15, the end, breaks `goal_not_reached`"),
+    ([], "**Not yet.** The trace is not valid: event 0, the end"),
+    (["close 0 1"], "**Not yet.** The trace is not valid: event 0, close 0 1, breaks `parse`")])
+def test_valid_not_strict(events, said):
+    assert exercises.valid_not_strict(MAZE, events).startswith(said)
+
+
+@pytest.mark.parametrize(("events", "said"), [
+    (solutions.NOT_LOWEST_F, "**Right.** The trace breaks this rule alone: event 3, close 0 0"),
+    (OWN, "**Not yet.** The trace breaks no rule."),
+    (OWN[:-1], "**Not yet.** The trace breaks another rule: event 15"),
+    ([OWN[0], OWN[2], "create 0 0 c1 c6", "close 0 0 c1 c6"], "**Right.**"),
+    ([*solutions.VALID_NOT_STRICT[:5], "create 1 3 c3 c2", "close 1 3 c3 c2"],  # one is missing
+     "**Not yet.** The trace breaks another rule: event 2")])
+def test_breaks_one_rule(events, said):
+    assert exercises.breaks_one_rule(MAZE, "not_lowest_f", events).startswith(said)
+
+
+def test_a_rule_that_is_none():
+    with pytest.raises(ValueError, match="rule: got 'speed', takes one of parse, "):
+        exercises.breaks_one_rule(MAZE, "speed", OWN)
+
+
+@pytest.fixture(scope="module")
+def mazes():
+    return build(Recipe("wilson", 4, 6, "test", 42, "indexed", 40))
+
+
+def rows(mazes, index) -> list[str]:
+    return mazes.mazes.maze(index).ascii().splitlines()
+
+
+def test_one_fails(mazes):
+    """Right exactly where one plan is valid and the other is not, and not the other way round."""
+    said = [[exercises.one_fails(MODELS[a], MODELS[b], rows(mazes, i)) for i in range(12)]
+            for a, b in (("solution_only", "correct"), ("correct", "solution_only"))]
+    for one, other in zip(*said, strict=True):
+        verdicts = ["`solution_only` is valid" in one, "`correct` is valid" in one]
+        assert one.startswith("**Right.**") == (verdicts == [False, True])
+        assert other.startswith("**Right.**") == (verdicts == [True, False])
+    assert any(line.startswith("**Right.**") for line in said[0] + said[1])
+
+
+@pytest.mark.parametrize(("maze", "said"), [
+    (["S.", "?G"], "**Not yet.** This is no maze: "),
+    (["S#....", "#.....", "......", ".....G"], "**Not yet.** There is no way from start to goal"),
+    (["S..", "...", "..G"], "**Not yet.** maze: got 3x3")])
+def test_one_fails_on_no_such_maze(maze, said):
+    assert exercises.one_fails(MODELS["swapped"], MODELS["correct"], maze).startswith(said)
+
+
+def test_breaking_shift(mazes):
+    """Right at one shift alone, the smallest at which fewer than half of the plans are left."""
+    model = MODELS["solution_only"]
+    said = {shift: exercises.breaking_shift(model, mazes, shift) for shift in range(5)}
+    assert said[0] == "**Not yet.** A shift of 0 is none; it is to be 1 or more."
+    counts = {0: int(said[1].split(": ")[1].split()[0])}
+    counts |= {shift: int(said[shift].split(f" at a shift of {shift}.")[0].split()[-1])
+               for shift in range(1, 5)}
+    broken = [shift for shift in counts if 2 * counts[shift] < counts[0]]
+    assert broken  # of this model: else there is nothing to find
+    for shift in range(1, 5):
+        assert said[shift].startswith("**Right.**") == (shift == broken[0])
+
+
+SCALE = load_scale("smoke").varied([("train_examples", 64), ("test_examples", 4),
+                                    ("warmup_steps", 1)])
+
+
+def test_corruption():
+    said = exercises.corruption(solutions.shuffled, SCALE)
+    assert said.startswith("**Right.** 97 % of traces are changed. correct: ")
+    assert "yours: " in said
+    assert said.endswith("(n = 4).")
+    assert exercises.corruption(solutions.shuffled, SCALE) == said
+    assert CONDITIONS["correct"].label == "correct"
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda events, rng: events, "**Not yet.** No trace is changed."),
+    (lambda events, rng: [], "**Not yet.** A trace is left without events."),
+    (lambda events, rng: ["open 1 2"], "**Not yet.** ")])
+def test_a_corruption_that_is_none(change, said):
+    assert exercises.corruption(change, SCALE).startswith(said)
