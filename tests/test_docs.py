@@ -1,13 +1,13 @@
 """The pages of docs/ name what is there: figures, files, headings, commands."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from helpers.engine.files import PROJECT
-from helpers.show import charts, curves, figures, samples
 
 DOCS = PROJECT / "docs"
 FIGURES = (DOCS / "figures.md").read_text(encoding="utf-8")
@@ -40,14 +40,13 @@ def test_each_figure_of_a_notebook_is_listed_and_no_other():
 
 
 def test_figures_are_drawn_by_what_is_named():
-    modules = {module.__name__.rpartition(".")[2]: module
-               for module in (charts, curves, figures, samples)}
     for _, _, module, name, _ in ROWS:
-        assert getattr(modules[module], name).__module__ == modules[module].__name__
+        module = import_module(f"helpers.show.{module}")
+        assert getattr(module, name).__module__ == module.__name__
 
 
 def test_data_of_figures_exist():
-    named = [name for *_, data in ROWS for name in re.findall(r"`([^`]+)`", data)]
+    named = [name for *_, data in ROWS for name in re.findall(r"`([^`]+\.\w+)`", data)]
     assert len(named) > 10
     assert not [name for name in named if not (PROJECT / "results" / "smoke" / name).is_file()]
 
