@@ -29,7 +29,7 @@ from helpers.generators import GENERATORS, is_held_out
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import SPLITS, Maze, MazeError, Mazes, Sampler
-from helpers.model import ModelConfig
+from helpers.model import ModelConfig, Transformer
 from helpers.ownmazes import solvable
 from helpers.responses import other_traces
 from helpers.rules import PromptError, explain, read_example, sections, trace_breaks
@@ -725,6 +725,12 @@ SHAPES = {name: replace(config, vocabulary=44, context=256) for name, config in 
     "laptop": LAPTOP}
 
 
+def lively(config: ModelConfig) -> Transformer:
+    """A model without training; a large one with smaller weights, since its sums are longer."""
+    return scrambled(config, 3) if config.width < 100 else Transformer(
+        replace(config, init_std=0.1), 3)
+
+
 def hidden_logits(model, ids: list[int], placed: list[int]) -> np.ndarray:
     """Logits after each of n tokens at given positions, float32 [n, vocabulary]."""
     packing = pack(np.array([len(ids)]), groups=1, positions=np.array(placed))
@@ -746,7 +752,7 @@ def test_logits(engine, tmp_path, name):
     """Of models of all shapes, token after token, with gaps, and after going back."""
     config = SHAPES[name]
     size = (8, 8) if name == "laptop" else (4, 6)
-    content = stored(tmp_path / "model", scrambled(config, 3), *size)
+    content = stored(tmp_path / "model", lively(config), *size)
     model = load_model(tmp_path / "model")
     ids = np.random.default_rng(0).integers(config.vocabulary, size=150).tolist()
     each, gapped, back, fed = engine("""({readModel, Session}, [content, ids]) => {
@@ -905,7 +911,7 @@ def test_greedy_answers_to_a_given_trace(engine, one_thread):
 
 
 def test_greedy_answers_of_a_laptop_model(engine, one_thread, tmp_path):
-    content = stored(tmp_path / "model", scrambled(LAPTOP, 5), 8, 8)
+    content = stored(tmp_path / "model", lively(LAPTOP), 8, 8)
     mazes = Sampler("wilson", 8, 8, split="test", sampling="indexed").take(6)
     prompts = asking("correct", [mazes.maze(i) for i in range(6)])
     found = answered(engine, content, [
@@ -948,7 +954,7 @@ def test_what_an_answer_refuses(engine):
 
 
 def test_answer_is_stopped_by_its_signal_and_lets_the_page_live(engine, tmp_path):
-    content = stored(tmp_path / "model", scrambled(LAPTOP, 5), 8, 8)
+    content = stored(tmp_path / "model", lively(LAPTOP), 8, 8)
     ids, turns, whole = engine("""async ({readModel, answer}, content) => {
         const model = readModel(bytesOf(content));
         const stop = new AbortController();
@@ -959,13 +965,18 @@ def test_answer_is_stopped_by_its_signal_and_lets_the_page_live(engine, tmp_path
         }
         let turns = 0;
         const timer = setInterval(() => { turns += 1; }, 1);
-        const whole = [];
-        for await (const id of answer(model, [4, 5, 6, 8], {maxNewTokens: 400})) { whole.push(id); }
+        const answers = [];
+        for (let first = 4; first < 14; first++) {
+            answers.push([]);
+            for await (const id of answer(model, [first, 5, 6, 8], {maxNewTokens: 50})) {
+                answers.at(-1).push(id);
+            }
+        }
         clearInterval(timer);
-        return [ids, turns, whole];
+        return [ids, turns, answers[0]];
     }""", encoded(content))
     assert ids == whole[:7]
-    assert len(whole) == 400
+    assert len(whole) > 7
     assert turns > 5
 
 
@@ -1055,7 +1066,7 @@ def test_files_that_are_no_answers(engine, tmp_path):
             "responses: got 39 answers, takes 40, one for each maze",
         changed((lines[4], b"{\n")): "responses: got no JSON in line 5",
         changed((lines[4], b"3\n")): "responses: got no words of a 4x6 grid in line 5",
-        changed((b" 2 3 ", b" 2 x ")): "responses: got no words of a 4x6 grid in line ",
+        changed((b" 2 1 ", b" 2 x ")): "responses: got no words of a 4x6 grid in line ",
         changed((b'"seed": 42', b'"seed": 43')): "responses: its mazes are not those of its recipe",
         changed((b'"indexed"', b'"paper"')): "sampling: got 'paper', takes indexed",
     }
