@@ -13,6 +13,7 @@ import { eventIn, partsOf } from "./words.js";
 export const MOST_SLOTS = 3;
 
 const SHOWN = 5; // of the words that a model thought of
+const PAUSE = 30; // milliseconds between two views of an answer that is being written
 
 const EMPTY = { words: [], chances: [], events: [], verdict: null, published: null, problem: null };
 
@@ -119,11 +120,14 @@ export function createAsker(store, data, load) {
       const { words: tokens, encode } = vocabulary(model.rows, model.cols);
       const prompt = encode([...promptWords(maze), words[0]].join(" "));
       const forced = encode((given || []).join(" "));
+      let shown = 0;
       const take = (token, logits) => {
         const top = topTokens(logits, logits.length, temperature || 1);
         words.push(tokens[token]);
         chances.push({ p: top.find((one) => one.id === token).p,
           top: top.slice(0, SHOWN).map((one) => ({ word: tokens[one.id], p: one.p })) });
+        if (performance.now() - shown < PAUSE) return;
+        shown = performance.now();
         tell();
       };
       for await (const [token, logits] of expected(model, prompt, gap, forced)) {

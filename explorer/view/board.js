@@ -23,6 +23,7 @@ export function createBoard(told = {}) {
   let picture = null;
   let cursor = [0, 0];
   let held = null; // what the pointer drags: "start", "goal", or 0 or 1 for walls
+  let dragged = false;
 
   const cellAt = ([x, y]) => cells[y * picture.maze.cols + x];
   const inside = ([x, y]) => x >= 0 && y >= 0 && x < picture.maze.cols && y < picture.maze.rows;
@@ -36,8 +37,8 @@ export function createBoard(told = {}) {
       for (let x = 0; x < maze.cols; x += 1) {
         const parts = {
           g: drawing("g", { role: "gridcell", transform: `translate(${x * SIDE} ${y * SIDE})` }),
-          f: drawing("text", { class: "f", x: 20, y: 21 }),
-          gh: drawing("text", { class: "gh", x: 20, y: 33.5 }),
+          f: drawing("text", { class: "f", x: 20, y: 21, "aria-hidden": "true" }),
+          gh: drawing("text", { class: "gh", x: 20, y: 33.5, "aria-hidden": "true" }),
         };
         parts.g.append(
           drawing("rect", { class: "ground", width: SIDE, height: SIDE }),
@@ -169,6 +170,7 @@ export function createBoard(told = {}) {
     if (!cell || event.button) return;
     cursor = cell;
     held = null;
+    dragged = false;
     if (told.move && sameCell(cell, picture.maze.start)) held = "start";
     else if (told.move && sameCell(cell, picture.maze.goal)) held = "goal";
     else if (picture.editing && told.wall) {
@@ -189,15 +191,17 @@ export function createBoard(told = {}) {
     else if (!sameCell(cell, picture.maze.start) && !sameCell(cell, picture.maze.goal)) {
       told.wall(cell, held === 1);
     }
-    if (held !== null && cell) cursor = cell;
+    if (held === null || !cell) return;
+    cursor = cell;
+    dragged = true;
   });
 
   svg.addEventListener("pointerleave", () => told.hover?.(null));
-  svg.addEventListener("pointerup", () => setTimeout(() => { held = null; }));
+  svg.addEventListener("pointerup", () => { held = null; });
   svg.addEventListener("pointercancel", () => { held = null; });
   svg.addEventListener("click", (event) => {
     const cell = under(event);
-    if (cell && !picture.editing && typeof held !== "number") told.select?.(cell);
+    if (cell && !picture.editing && !dragged) told.select?.(cell);
   });
 
   return { element: svg, update };

@@ -62,8 +62,7 @@ export function numeral(value, low, high, onchange, attributes = {}) {
     onchange: () => {
       const given = Number(input.value);
       const whole = attributes.step ? given : Math.round(given);
-      const kept = input.value === "" || Number.isNaN(given)
-        ? Number(input.min) : Math.min(Number(input.max), Math.max(Number(input.min), whole));
+      const kept = Math.min(Number(input.max), Math.max(Number(input.min), whole || 0));
       input.value = kept;
       onchange(kept);
     },

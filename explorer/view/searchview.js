@@ -49,7 +49,7 @@ export function createSearchView(store) {
       createKey(["open", "closed", "current", "wall", "plan"])),
     element("div", { class: "side" }, now, chosen, openList.element,
       element("div", { class: "text" },
-        element("h3", {}, "What the search leaves as text"),
+        element("h2", {}, "What the search leaves as text"),
         element("p", { class: "quiet" }, "kind, x, y, g, h: this is what models are trained on."),
         stream.element)),
     createKeys());

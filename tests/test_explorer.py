@@ -1,0 +1,131 @@
+"""The explorer's Python side: its files as one module, what it is told, what the kernel hands out."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from helpers.conditions import CONDITIONS
+from helpers.engine.files import PROJECT
+from helpers.maze import Maze, MazeError
+from helpers.share import page
+from helpers.show.explorer import Explorer, explore
+
+MAZE = Maze.from_ascii("S..", "#.#", "..G")
+SMOKE = PROJECT / "results" / "smoke"
+needs_models = pytest.mark.skipif(not (SMOKE / "models").exists(), reason="no models published")
+
+
+# ── one module ──────────────────────────────────────────────────────────────────────────
+
+
+def test_all_files_are_in_the_module_each_behind_what_it_imports():
+    text = page.module("view/widget.js")
+    names = re.findall(r"^// ((?:engine|view)/\w+\.js)$", text, re.MULTILINE)
+    files = {path.relative_to(page.EXPLORER).as_posix()
+             for path in page.EXPLORER.glob("*/*.js")}
+    assert set(names) == files
+    assert len(names) == len(files)
+    assert not re.search(r"^(import|export)\b", text, re.MULTILINE)
+    for name in names:
+        source = page.EXPLORER / name
+        for other in page.IMPORT.findall(source.read_text(encoding="utf-8")):
+            first = (source.parent / other).resolve().relative_to(page.EXPLORER).as_posix()
+            if (first, name) != ("engine/maze.js", "engine/language.js"):
+                assert names.index(first) < names.index(name), (first, name)
+
+
+@pytest.mark.parametrize(("more", "complaint"), [
+    ("const twice = 1;\n", "twice is declared in a.js and in b.js"),
+    ("export default 3;\n", "export default"), ('import x from "y";\n', "import x")])
+def test_files_that_cannot_be_joined(tmp_path, monkeypatch, more, complaint):
+    (tmp_path / "a.js").write_text("export const twice = 2;\n")
+    (tmp_path / "b.js").write_text('import { twice } from "./a.js";\n\n' + more)
+    monkeypatch.setattr(page, "EXPLORER", tmp_path)
+    with pytest.raises(page.ModuleError, match=complaint):
+        page.module("b.js")
+
+
+def test_nothing_comes_from_elsewhere():
+    for path in page.EXPLORER.rglob("*"):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+            assert "//" not in re.sub(r"^\s*//.*|\s// .*|/\*.*?\*/", "", text, flags=re.M | re.S
+                                      ).replace("https://arxiv.org", ""), path
+
+
+# ── what it is told ─────────────────────────────────────────────────────────────────────
+
+
+@needs_models
+def test_facts_name_models_and_answers_that_are_there():
+    told = page.facts(SMOKE)
+    assert told["views"] == ["search", "models"]
+    assert told["size"] == {"rows": 4, "cols": 6}
+    assert told["shown"] == ["solution_only_1", "correct_1", "swapped_1"]
+    assert [model["label"] for model in told["models"]][0] == "solution_only, seed 1"
+    for one in told["models"] + told["responses"]:
+        assert (SMOKE / one["file"]).is_file()
+    for name, condition in CONDITIONS.items():
+        assert told["conditions"][name]["colour"] == condition.colour
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_without_models_there_is_the_search():
+    assert page.facts(None)["views"] == ["search"]
+    assert page.models_folder(PROJECT / "docs") is None
+
+
+@needs_models
+def test_models_of_another_size_are_left_out(tmp_path):
+    folder = tmp_path / "smoke"
+    shutil.copytree(SMOKE, folder)
+    about = json.loads((folder / "run.json").read_text())
+    about["scale"]["rows"] = 5
+    (folder / "run.json").write_text(json.dumps(about))
+    told = page.facts(folder)
+    assert told["left_out"] == ["correct_1", "solution_only_1", "swapped_1"]
+    assert not told["models"]
+
+
+# ── in a notebook ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_maze_of_ones_own():
+    shown = explore(MAZE)
+    assert shown.data["maze"] == {"rows": 3, "cols": 3, "prompt":
+                                  "query start 0 0 goal 2 2 wall 0 1 wall 2 1"}
+    assert repr(shown) == "Explorer(search)"
+    with pytest.raises(MazeError, match="view: got 'model'"):
+        explore(view="model")
+
+
+@needs_models
+def test_the_kernel_hands_out_files_of_the_explorer_alone(monkeypatch):
+    shown, sent = Explorer(page.facts(SMOKE), SMOKE), []
+    monkeypatch.setattr(shown, "send", lambda content, buffers=None: sent.append(
+        (content, buffers)))
+    shown._hand_out(shown, {"load": "models/correct_1.safetensors"}, [])
+    assert sent[0] == ({"file": "models/correct_1.safetensors"},
+                       [(SMOKE / "models" / "correct_1.safetensors").read_bytes()])
+    for other in ("run.json", "../../README.md", None):
+        shown._hand_out(shown, {"load": other}, [])
+        assert "none of this explorer's files" in sent[-1][0]["error"]
+
+
+# ── formulas ────────────────────────────────────────────────────────────────────────────
+
+
+def test_formulas_are_drawn_or_written():
+    drawn = page.markdown(r"a $\frac{1}{2}$ and $$x^2$$")
+    assert drawn.count("<svg") == 2
+    assert r'aria-label="\frac{1}{2}"' in drawn
+    assert page.formula(r"\begin{cases}a\end{cases}").startswith("<code>")
+    assert page.formula(r"\frac{1}{2}") == page.formula.__wrapped__(r"\frac{1}{2}")
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "letter").touch()
+    with pytest.raises(FileExistsError, match="something else than a site"):
+        page.build_page(tmp_path)
