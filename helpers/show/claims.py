@@ -54,8 +54,8 @@ CLAIMS = (
     Claim("Another maze's trace is better than none, out of distribution", "asked here",
           "differences.csv", "plan_valid: swapped - solution_only",
           ("drunkards_walk", "searchformer")),
-    Claim("A model without a trace regains what it lost when its response begins where it did in "
-          "training", "ours", "position/effects.csv",
+    Claim("A model without a trace regains some of what it lost when its response begins where it "
+          "did in training", "ours", "position/effects.csv",
           "plan_valid: solution_only realigned - solution_only", ("drunkards_walk",)),
     Claim("So does a model of correct traces", "ours", "position/effects.csv",
           "plan_valid: correct realigned - correct", ("drunkards_walk",)),
