@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm"}  # and packages
 PLACE = Path("/etc/slurm/slurm.conf")  # Snakemake's executor hides SLURM_CONF from its steps
@@ -143,7 +145,6 @@ def outcome(run: Path) -> dict[str, bytes]:
         for path in run.glob(pattern):
             name, content = str(path.relative_to(run)), path.read_bytes()
             if path.suffix == ".csv" and b"seconds" in content.partition(b"\n")[0]:
-                import pandas as pd
                 table = pd.read_csv(path)
                 content = table[[one for one in table if not TIMES.search(one)]].to_csv().encode()
             if not TIMES.search(name):
@@ -186,4 +187,5 @@ def main(scale: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("test-slurm: stopped"))  # and clean up
     main(*sys.argv[1:] or ["smoke"])
