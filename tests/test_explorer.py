@@ -1,4 +1,4 @@
-"""The explorer as a widget: what it is told, one module, files handed out; nothing foreign in it."""
+"""The explorer as a widget: what it is told, one module, what the kernel hands out."""
 
 import json
 import re

@@ -204,9 +204,9 @@ def test_every_cell_twice(tiny):
         names = run_cells(name, 2, root=str(tiny))
         assert names["scale"] == "smoke"
         assert names["run"].folder == tiny / "smoke"
-    for name, folder in (("07_analysis", ""), ("08_regime", "regime"),
-                         ("09_plan_weight", "plan_weight")):
-        assert run_cells(name, 2)["folder"] == PROJECT / "results" / "smoke" / folder
+    for name, folder in (("07_analysis", "laptop"), ("08_regime", "smoke/regime"),
+                         ("09_plan_weight", "smoke/plan_weight")):
+        assert run_cells(name, 2)["folder"] == PROJECT / "results" / folder
 
 
 def test_runs_lie_in_the_project_wherever_one_is(tmp_path, monkeypatch):
