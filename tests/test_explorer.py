@@ -1,4 +1,4 @@
-"""The explorer's Python side: its files as one module, what it is told, what the kernel hands out."""
+"""The explorer in Python: its files as one module, what it is told, what the kernel gives it."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def test_facts_name_models_and_answers_that_are_there():
     assert told["views"] == ["search", "models"]
     assert told["size"] == {"rows": 4, "cols": 6}
     assert told["shown"] == ["solution_only_1", "correct_1", "swapped_1"]
-    assert [model["label"] for model in told["models"]][0] == "solution_only, seed 1"
+    assert told["models"][0]["label"] == "solution_only, seed 1"
     for one in told["models"] + told["responses"]:
         assert (SMOKE / one["file"]).is_file()
     for name, condition in CONDITIONS.items():
