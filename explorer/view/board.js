@@ -17,8 +17,9 @@ const CROSS = "M-9 -9L9 9M-9 9L9 -9";
  */
 export function createBoard(told = {}) {
   const grid = drawing("g", { role: "presentation" });
+  const numbers = drawing("g", { class: "over", "aria-hidden": "true" });
   const over = drawing("g", { class: "over", "aria-hidden": "true" });
-  const svg = drawing("svg", { class: "board", role: "grid" }, grid, over);
+  const svg = drawing("svg", { class: "board", role: "grid" }, grid, numbers, over);
   let cells = [];
   let picture = null;
   let cursor = [0, 0];
@@ -35,24 +36,27 @@ export function createBoard(told = {}) {
     for (let y = 0; y < maze.rows; y += 1) {
       const row = drawing("g", { role: "row" });
       for (let x = 0; x < maze.cols; x += 1) {
+        const transform = `translate(${x * SIDE} ${y * SIDE})`;
         const parts = {
-          g: drawing("g", { role: "gridcell", transform: `translate(${x * SIDE} ${y * SIDE})` }),
-          f: drawing("text", { class: "f", x: 20, y: 21, "aria-hidden": "true" }),
-          gh: drawing("text", { class: "gh", x: 20, y: 33.5, "aria-hidden": "true" }),
+          g: drawing("g", { role: "gridcell", transform }),
+          numbers: drawing("g", { transform }),
+          f: drawing("text", { class: "f", x: 20, y: 21 }),
+          gh: drawing("text", { class: "gh", x: 20, y: 33.5 }),
         };
         parts.g.append(
           drawing("rect", { class: "ground", width: SIDE, height: SIDE }),
           drawing("path", { class: "hatch", d: HATCH }),
           drawing("rect", { class: "frame", x: 4, y: 4, width: 32, height: 32, rx: 5 }),
-          parts.f, parts.gh,
           drawing("rect", { class: "ring", x: 2, y: 2, width: 36, height: 36, rx: 3 }),
         );
+        parts.numbers.append(parts.f, parts.gh);
         cells.push(parts);
         row.append(parts.g);
       }
       rows.push(row);
     }
     grid.replaceChildren(...rows);
+    numbers.replaceChildren(...cells.map((parts) => parts.numbers));
     change(svg, "viewBox", `-2 -2 ${maze.cols * SIDE + 4} ${maze.rows * SIDE + 4}`);
     change(svg, "aria-rowcount", maze.rows);
     change(svg, "aria-colcount", maze.cols);
@@ -92,6 +96,8 @@ export function createBoard(told = {}) {
       if (sameCell(cell, next.marked)) kinds.push("marked");
       if (sameCell(cell, next.crossed)) as("crossed", "here a rule is broken");
       change(parts.g, "class", kinds.join(" "));
+      change(parts.numbers, "class", ["open", "closed", "way"].filter((kind) => (
+        kinds.includes(kind))).join(" "));
       change(parts.g, "aria-label", words.join(", "));
       change(parts.g, "aria-selected", sameCell(cell, next.selected) ? "true" : "false");
       change(parts.g, "tabindex", sameCell(cell, cursor) ? "0" : "-1");
@@ -104,7 +110,7 @@ export function createBoard(told = {}) {
     drawOver(next);
   }
 
-  function drawOver({ maze, plan, brokenStep, crossed, numbers, states }) {
+  function drawOver({ maze, plan, brokenStep, crossed, states, numbers: written }) {
     const middle = ([x, y]) => [x * SIDE + SIDE / 2, y * SIDE + SIDE / 2];
     const parts = [];
     const steps = plan || [];
@@ -116,9 +122,9 @@ export function createBoard(told = {}) {
     }
     for (const [name, letter] of [["start", "S"], ["goal", "G"]]) {
       const [x, y] = maze[name];
-      const written = numbers && (states.open.has(y * maze.cols + x)
+      const small = written && (states.open.has(y * maze.cols + x)
         || states.closed.has(y * maze.cols + x));
-      const place = written ? `translate(${x * SIDE + 9} ${y * SIDE + 9}) scale(.5)`
+      const place = small ? `translate(${x * SIDE + 9} ${y * SIDE + 9}) scale(.5)`
         : `translate(${middle(maze[name])})`;
       parts.push(drawing("g", { class: `end ${name}`, transform: place },
         name === "start" ? drawing("circle", { r: 13 })

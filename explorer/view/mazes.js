@@ -36,7 +36,7 @@ export function drawAnother(store, changes, also = {}) {
 /** Takes the maze of a line of text, of any size in the search, of the models' for them. */
 export function readLine(store, text) {
   const size = sizeWanted(store.state);
-  const { rows, cols } = size || store.state.drawn;
+  const { rows, cols } = size || store.state.maze;
   try {
     takeMaze(store, read(text, rows, cols, !size), null, { note: "This is the maze of your line." });
   } catch (error) {

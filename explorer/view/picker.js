@@ -63,7 +63,7 @@ export function createPicker(store) {
     show(size, !wanted);
     show(fixed, Boolean(wanted));
     if (wanted) say(fixed, `${wanted.rows} × ${wanted.cols}, the size the models know`);
-    for (const [input, value] of [[cols, state.drawn.cols], [rows, state.drawn.rows],
+    for (const [input, value] of [[cols, state.maze.cols], [rows, state.maze.rows],
       [index, state.drawn.index], [seed, state.drawn.seed]]) {
       if (input !== document.activeElement) input.value = value;
     }

@@ -40,7 +40,7 @@ export function createSearchView(store) {
   });
   const moment = element("p", { class: "moment" });
   const step = element("p", { class: "sentence" });
-  const now = element("div", { class: "now" }, moment, step);
+  const now = element("div", { class: "telling" }, moment, step);
   const chosen = element("div", { class: "chosen", role: "status" });
   const made = element("div", { class: "search" },
     element("div", { class: "stage" }, board.element, player.element,

@@ -1,6 +1,6 @@
 // The first state, and how one goes from view to view.
 
-import { search } from "../engine/astar.js";
+import { openListAfter, search } from "../engine/astar.js";
 import { drawMaze } from "../engine/generators.js";
 import { mazeOfPrompt } from "../engine/maze.js";
 import { drawAnother, factsOf, takeMaze } from "./mazes.js";
@@ -17,7 +17,7 @@ export function firstState(data) {
   explorers += 1;
   return {
     ...facts, id: `explorer-${explorers}`, view: data.view || data.views[0], drawn, size, version: 0,
-    moments: { search: Math.ceil(facts.events.length * 0.5), models: Infinity },
+    moments: { search: fullest(facts), models: Infinity },
     playing: false, pause: 500, numbers: maze.cols <= 8, cell: null, hover: null, editing: false,
     error: null, note: null, slots: [], aside: null, lent: null, live: true,
   };
@@ -28,6 +28,12 @@ function longest({ generator, rows, cols, seed }) {
   const lengths = Array.from({ length: 20 }, (_, index) => (
     search(drawMaze(generator, rows, cols, seed, index)).events.length));
   return lengths.indexOf(Math.max(...lengths));
+}
+
+/** The moment at which most cells are open. */
+function fullest({ maze, events }) {
+  const sizes = events.map((_, n) => openListAfter(maze, events, n).open.length);
+  return sizes.indexOf(Math.max(...sizes));
 }
 
 /** Shows a view. The models take mazes of their own size alone: another one is set aside. */

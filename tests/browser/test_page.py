@@ -70,6 +70,16 @@ def cell(page, x, y):
     return board_of(page).locator("[role=gridcell]").nth(y * cols + x)
 
 
+def drag(page, start, end):
+    """From the middle of one cell to that of another."""
+    (x, y), there = ((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in
+                     (cell(page, *place).bounding_box() for place in (start, end)))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(*there, steps=12)
+    page.mouse.up()
+
+
 def walls(page) -> int:
     return board_of(page).locator(".wall").count()
 
@@ -178,22 +188,14 @@ def test_the_open_list_is_a_table(explorer):
 
 
 def test_drawing_with_the_mouse(explorer):
-    page = explorer()
+    page = explorer(viewport={"width": 1280, "height": 1500})
     draw_map(page, "S....", ".....", ".....", "....G")
     page.wait_for_selector(".stage [aria-rowcount='4']")
     page.get_by_role("button", name="Draw your own").click()
     page.wait_for_selector(".drawing")
-    first, last = (cell(page, x, 1).bounding_box() for x in (1, 3))
-    page.mouse.move(first["x"] + 5, first["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(last["x"] + 5, last["y"] + 5, steps=12)
-    page.mouse.up()
+    drag(page, (1, 1), (3, 1))
     page.wait_for_function("document.querySelectorAll('.stage [role=grid] .wall').length === 3")
-    goal, there = cell(page, 4, 3).bounding_box(), cell(page, 2, 2).bounding_box()
-    page.mouse.move(goal["x"] + 8, goal["y"] + 8)
-    page.mouse.down()
-    page.mouse.move(there["x"] + 8, there["y"] + 8, steps=8)
-    page.mouse.up()
+    drag(page, (4, 3), (2, 2))
     page.wait_for_function("document.querySelector('.stage .board').ariaLabel"
                            ".includes('goal (2, 2)')")
     cell(page, 0, 0).click()  # the start stays free
@@ -347,13 +349,27 @@ def test_another_trace(explorer):
 
 
 def test_writing_can_be_stopped(explorer):
+    """As soon as a word is there; what was written stays, and is judged."""
     page = explorer("models")
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 20})
-    page.get_by_role("button", name="Another maze").click()
-    page.locator(".card").nth(1).get_by_role("button", name="Stop").click()
-    page.wait_for_selector(".card[data-status=stopped] .state:has-text('stopped')")
-    page.locator(".card").nth(1).get_by_role("button", name="Ask again").click()
-    page.wait_for_selector(".card[data-status=running], .card[data-status=done]")
+    card = page.locator(".card").nth(1)
+    whole = len(words_of(card))
+    page.evaluate("""() => {
+        const card = document.querySelectorAll('.card')[1];
+        const watch = new MutationObserver(() => {
+            if (!/^writing, [1-9]/.test(card.querySelector('.state').textContent)) return;
+            watch.disconnect();
+            card.querySelector('.halt').click();
+        });
+        watch.observe(card, { subtree: true, childList: true, characterData: true });
+    }""")
+    card.get_by_text("Ask otherwise").click()
+    card.get_by_label("gap").fill("1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".card[data-status=stopped] .state:has-text('stopped after')")
+    assert 1 < len(words_of(card)) < whole
+    assert "authors" in card.locator(".verdict").inner_text()
+    card.get_by_role("button", name="Ask again").click()
+    page.wait_for_function(DONE.format(3))
 
 
 def test_models_take_mazes_of_their_size_alone(explorer):
