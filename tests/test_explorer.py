@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The explorer as a widget: what it is told, one module, what the kernel hands out."""
-=======
-"""The explorer in Python: its files as one module, what it is told, what the kernel gives it."""
->>>>>>> 43ebd4425e7694216fda79d5b09e486a0365d7e0
 
 import json
 import re
@@ -68,11 +64,7 @@ def test_facts_name_models_and_answers_that_are_there():
     assert told["views"] == ["search", "models"]
     assert told["size"] == {"rows": 4, "cols": 6}
     assert told["shown"] == ["solution_only_1", "correct_1", "swapped_1"]
-<<<<<<< HEAD
     assert next(model["label"] for model in told["models"]) == "solution_only, seed 1"
-=======
-    assert told["models"][0]["label"] == "solution_only, seed 1"
->>>>>>> 43ebd4425e7694216fda79d5b09e486a0365d7e0
     for one in told["models"] + told["responses"]:
         assert (SMOKE / one["file"]).is_file()
     for name, condition in CONDITIONS.items():
