@@ -78,14 +78,13 @@ export function isSolvable(maze) {
  */
 export function checkMaze(maze) {
   const found = [];
-  for (const name of ["rows", "cols"]) {
-    if (!isSide(maze[name])) {
-      found.push(`${name}: got ${maze[name]}, takes a whole number from ${SMALLEST_SIDE} to `
-        + `${LARGEST_SIDE}.`);
+  for (const [name, side] of [["rows", maze.rows], ["columns", maze.cols]]) {
+    if (!isSide(side)) {
+      found.push(`The grid has ${side} ${name}, it takes ${SMALLEST_SIDE} to ${LARGEST_SIDE}.`);
     }
   }
   if (maze.walls.length !== maze.rows * maze.cols) {
-    found.push(`Walls: got ${maze.walls.length} cells, takes ${maze.rows} times ${maze.cols}.`);
+    found.push(`The grid has ${maze.walls.length} cells, it takes ${maze.rows} times ${maze.cols}.`);
   }
   for (const [name, [x, y]] of [["start", maze.start], ["goal", maze.goal]]) {
     if (!Number.isInteger(x) || !Number.isInteger(y) || !isInside(maze, x, y)) {
@@ -152,9 +151,11 @@ export function readExample(words, rows, cols) {
   for (; words[at] === "wall"; at += 3) {
     cells.push(readCell(words, at + 1, "wall"));
   }
-  const most = (axis) => cells.reduce((side, cell) => Math.max(side, cell[axis] + 1),
-    SMALLEST_SIDE);
-  const maze = mazeOfCells(cells, rows ?? most(1), cols ?? most(0));
+  const needed = (axis) => Math.max(SMALLEST_SIDE, ...cells.map((cell) => cell[axis] + 1));
+  if (rows === undefined || cols === undefined) {
+    checkSides(needed(1), needed(0));
+  }
+  const maze = mazeOfCells(cells, rows ?? needed(1), cols ?? needed(0));
   const response = words.slice(at);
   const opens = (word) => word === "reasoning" || word === "solution";
   const leftover = ["goal", "query", "start", "wall"].find((word) => response.includes(word));
@@ -190,10 +191,7 @@ export function parseLine(text, rows, cols) {
     found = { maze: mazeOfMap(text), response: [] };
   }
   const { maze } = found;
-  if (!isSide(maze.rows) || !isSide(maze.cols)) {
-    throw new Error(`maze: got ${maze.rows}x${maze.cols}, takes sides from ${SMALLEST_SIDE} to `
-      + `${LARGEST_SIDE}`);
-  }
+  checkSides(maze.rows, maze.cols);
   if (maze.rows !== (rows ?? maze.rows) || maze.cols !== (cols ?? maze.cols)) {
     throw new Error(`maze: got ${maze.rows}x${maze.cols}, takes ${rows}x${cols}`);
   }
@@ -236,6 +234,13 @@ function mazeOfMap(text) {
   });
   const walls = Uint8Array.from(marks, (mark) => Number(mark === "#"));
   return { rows: lines.length, cols, walls, start, goal };
+}
+
+function checkSides(rows, cols) {
+  if (!isSide(rows) || !isSide(cols)) {
+    throw new Error(`maze: got ${rows}x${cols}, takes sides from ${SMALLEST_SIDE} to `
+      + `${LARGEST_SIDE}`);
+  }
 }
 
 function isSide(side) {
