@@ -21,13 +21,14 @@ export function takeMaze(store, maze, source = null, changes = {}) {
   });
 }
 
-/** Draws a maze with these changes to how the last one was drawn. */
+/** Draws a maze with these changes to how the last one was drawn, for models in their size. */
 export function drawAnother(store, changes, also = {}) {
   const { state } = store;
-  const source = { ...state.drawn, ...changes };
+  const drawn = { ...state.drawn, ...changes };
+  const source = { ...drawn, ...sizeWanted(state) };
   try {
     const maze = drawMaze(source.generator, source.rows, source.cols, source.seed, source.index);
-    takeMaze(store, maze, source, { drawn: source, ...also });
+    takeMaze(store, maze, source, { drawn, ...also });
   } catch (error) {
     store.set({ error: sentence(error) });
   }

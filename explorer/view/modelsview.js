@@ -25,7 +25,8 @@ export function createModelsView(store, asker, data) {
       element("div", { class: "row under" }, player.element, createSpeed(store), add),
       element("div", { class: "row under" },
         createKey(["open", "closed", "current", "wall", "plan", "crossed"]), status)),
-    holder, left, createKeys());
+    holder, left, data.caution ? element("p", { class: "quiet" }, data.caution) : null,
+    createKeys());
 
   function update(state) {
     player.update(state);

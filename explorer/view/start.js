@@ -48,8 +48,8 @@ export function enterView(store, asker, name) {
   }
   store.set(changes);
   if (maze.rows !== size.rows || maze.cols !== size.cols) {
-    drawAnother(store, { rows: size.rows, cols: size.cols }, {
-      drawn: state.drawn, aside: { maze, source },
+    drawAnother(store, {}, {
+      aside: { maze, source },
       note: `The models know mazes of ${size.rows} rows and ${size.cols} columns alone, so here is `
         + "one of that size. Yours waits in the search.",
     });

@@ -41,6 +41,8 @@ from helpers.generators import GENERATORS
 
 EXPLORER = PROJECT / "explorer"
 SCALES = ("laptop", "smoke")  # whose models are shown: the first that there is
+TOYS = ("The models here are toys of the smoke scale: they show that every step works, and nothing "
+        "about the question.")
 SIDE = 8  # of mazes in the search, where models know smaller ones
 
 # ── what the explorer shows ─────────────────────────────────────────────────────────────
@@ -61,7 +63,7 @@ def facts(folder: Path | None) -> dict:
     conditions = {name: {"label": known.label, "colour": known.colour, "marker": known.marker,
                          "has_trace": known.has_trace} for name, known in CONDITIONS.items()}
     told = {"views": ["search"], "conditions": conditions, "models": [], "responses": [],
-            "shown": [], "left_out": [], "size": None,
+            "shown": [], "left_out": [], "size": None, "caution": "",
             "drawn": {"generator": "wilson", "rows": SIDE, "cols": SIDE, "seed": 42}}
     if folder is None:
         return told
@@ -89,7 +91,8 @@ def facts(folder: Path | None) -> dict:
             {"model": model["name"], "distribution": name, "label": GENERATORS[name].label,
              "file": f"responses/{model['name']}/{name}.jsonl.gz"} for name in names]
     return told | {"views": ["search", "models"], "size": {"rows": rows, "cols": cols},
-                   "max_new_tokens": scale["decoding"]["max_new_tokens"], "scale": scale["name"],
+                   "max_new_tokens": scale["decoding"]["max_new_tokens"],
+                   "caution": TOYS if scale["name"] == "smoke" else "",
                    "drawn": {"generator": scale["trained_on"], "rows": max(rows, SIDE),
                              "cols": max(cols, SIDE), "seed": scale["data_seed"]}}
 
@@ -220,15 +223,16 @@ def build_page(target: str | Path, results: Path = PROJECT / "results") -> Path:
 def write_index(target: Path, told: dict, pages: list[tuple[Path, str, str]]) -> None:
     entries = "".join(f'<li><a href="{path.relative_to(target).as_posix()}">{escape(title)}</a>'
                       f"<br>{aim}</li>\n" for path, title, aim in pages)
-    asked = (f" and let the models of the scale <i>{escape(told['scale'])}</i> write"
-             if told["models"] else "")
+    asked = ", and let small models write" if told["models"] else ""
+    caution = f'<p>{escape(told["caution"])}</p>' if told["caution"] else ""
     body = f"""\
 <h1>Borrowed traces</h1>
 <p><i>Does it matter which maze a reasoning trace belongs to?</i> An open, runnable study:
 transformers are trained to write the trace of a search before a plan through a maze. Some learn
 from the trace of the maze itself, some from that of another one, some from none.</p>
 <p class="first"><a href="explorer/index.html">Open the explorer</a></p>
-<p>Watch A* search a maze, draw your own{asked}. All of it runs in this page.</p>
+<p>Watch A* search a maze, draw your own{asked}. All of it runs in your browser.</p>
+{caution}
 <h2>The notebooks, in order</h2>
 <ol class="notebooks">
 {entries}</ol>
@@ -282,7 +286,8 @@ class Renderer(IPythonRenderer):
 
 
 def markdown(source: str) -> str:
-    return MarkdownWithMath(renderer=Renderer(escape=False)).render(source)
+    renderer = Renderer(escape=False, exclude_anchor_links=True)
+    return MarkdownWithMath(renderer=renderer).render(source)
 
 
 @cache

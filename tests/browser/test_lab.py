@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from helpers.engine.files import PROJECT
 from helpers.show.explorer import write_notebook
@@ -55,9 +57,15 @@ def test_widget_in_a_notebook(lab, browser):
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{lab}/lab/tree/explorer.ipynb")
-    page.locator(".jp-CodeCell .cm-content").first.click()
     page.wait_for_selector("[data-status=idle]", state="attached")  # the kernel is ready
-    page.keyboard.press("Shift+Enter")
+    for _ in range(4):  # a key that is pressed while JupyterLab still starts is lost
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        with suppress(TimeoutError):
+            page.wait_for_selector(".bt .stage .board, .jp-OutputArea-output", timeout=45_000)
+            break
+    page.wait_for_selector(".bt .stage .board, .jp-RenderedText")
+    assert not page.locator(".jp-CodeCell .jp-RenderedText").all_inner_texts()
     page.wait_for_selector(".bt .stage .board")
     root = page.locator(".bt")
     slider = root.get_by_role("slider")

@@ -378,6 +378,11 @@ def test_models_take_mazes_of_their_size_alone(explorer):
     draw_map(page, "S..", "...", "..G")
     page.wait_for_function("document.querySelector('.picker [role=alert]').textContent")
     assert page.locator(".card [aria-rowcount='4']").count() == 3
+    page.get_by_role("button", name="Another maze").click()
+    page.get_by_label("mazes by").first.select_option(label="Kruskal")
+    page.wait_for_function("document.querySelector('.picker [role=alert]').textContent === ''")
+    page.wait_for_function(DONE.format(3))
+    assert page.locator(".card [aria-rowcount='4']").count() == 3
     page.get_by_role("tab", name="The search").click()
     page.wait_for_selector(".stage [aria-rowcount='8']")  # the one before is there again
 
