@@ -125,7 +125,22 @@ def test_formulas_are_drawn_or_written():
     assert page.formula(r"\frac{1}{2}") == page.formula.__wrapped__(r"\frac{1}{2}")
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+@pytest.mark.parametrize("beside", [(), ("explorer",)])
+def test_a_folder_of_something_else_is_left_alone(tmp_path, beside):
+    for name in beside:
+        (tmp_path / name).mkdir()
     (tmp_path / "letter").touch()
     with pytest.raises(FileExistsError, match="something else than a site"):
         page.build_page(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"letter", *beside}
+
+
+def test_slides_and_site_share_a_folder(tmp_path):
+    (tmp_path / "slides.html").write_text("slides")
+    for _ in range(2):  # into a folder with slides, and over a site
+        page.build_page(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"slides.html", "index.html",
+                                                              "explorer", "notebooks"}
+        assert not (tmp_path / "notebooks" / "of_before.html").exists()
+        (tmp_path / "notebooks" / "of_before.html").touch()
+    assert (tmp_path / "slides.html").read_text() == "slides"

@@ -43,6 +43,7 @@ EXPLORER = PROJECT / "explorer"
 SCALES = ("laptop", "smoke")  # whose models are shown: the first that there is
 TOYS = ("The models here are toys of the smoke scale: they show that every step works, and nothing "
         "about the question.")
+OWN, SLIDES = {"index.html", "explorer", "notebooks"}, "slides.html"  # what a site's folder holds
 SIDE = 8  # of mazes in the search, where models know smaller ones
 
 # ── what the explorer shows ─────────────────────────────────────────────────────────────
@@ -195,13 +196,16 @@ NOTEBOOK = """\
 def build_page(target: str | Path, results: Path = PROJECT / "results") -> Path:
     """Writes the site into a folder, in place of the one that it wrote before.
 
+    The slides of ``make slides``, which lie there too, stay.
+
     Raises:
         FileExistsError: the folder holds something else than a site.
     """
     target = Path(target)
-    if target.exists() and any(target.iterdir()) and not (target / "explorer").is_dir():
+    if target.exists() and {path.name for path in target.iterdir()} - OWN - {SLIDES}:
         raise FileExistsError(f"{target}: holds something else than a site, takes an empty folder")
-    shutil.rmtree(target, ignore_errors=True)
+    for name in OWN - {"index.html"}:
+        shutil.rmtree(target / name, ignore_errors=True)
     folder = models_folder(results)
     explorer = target / "explorer"
     shutil.copytree(EXPLORER, explorer)
