@@ -18,9 +18,10 @@ from helpers import published, validator
 from helpers.engine.files import atomic
 from helpers.engine.lines import ReadError, json_entries, text_lines
 from helpers.generators import GENERATORS
-from helpers.language import Vocabulary, encode_mazes, jsonl, read_jsonl_text
+from helpers.language import read_jsonl_text
 from helpers.maze import SAMPLINGS, SPLITS, MazeError, Mazes, Sampler, check_choice, check_size
 from helpers.rules import OffGridError, Verdict, explain, picture
+from helpers.share.examples import at_once, write_jsonl
 
 
 class Parser(argparse.ArgumentParser):
@@ -137,12 +138,11 @@ def add_generate(commands) -> None:
 def generate(args: argparse.Namespace) -> int:
     sampler = Sampler(args.generator, args.rows, args.cols, split=args.split, seed=args.seed,
                       sampling=args.sampling, params=dict(args.param))
-    vocabulary = Vocabulary(args.rows, args.cols)
-    chunk = max(1, 900_000 // (args.rows * args.cols))  # examples in memory: 1000 at 30x30
+    chunk = at_once(args.rows, args.cols)
     with output(args.output) as file, progress(args.count, "maze") as bar:
         while sampler.position < args.count:
             mazes = sampler.take(min(chunk, args.count - sampler.position))
-            file.write(jsonl(vocabulary, *encode_mazes(mazes)))
+            write_jsonl(mazes, file)
             bar.update(len(mazes.grids))
     return 0
 

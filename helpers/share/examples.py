@@ -22,7 +22,7 @@ import numpy as np
 from helpers.language import Vocabulary, encode_mazes, jsonl
 from helpers.maze import Mazes
 
-CELLS = 900_000  # of the mazes that are encoded at once: 1000 at 30x30
+CELLS = 900_000  # of the mazes that are encoded at once
 
 
 def write_jsonl(mazes: Mazes, file: IO[bytes]) -> None:
@@ -60,10 +60,15 @@ def write_parquet(mazes: Mazes, file: IO[bytes]) -> None:
                 pa.FixedSizeListArray.from_arrays(lines, rows)], schema=schema))
 
 
+def at_once(rows: int, cols: int) -> int:
+    """How many mazes are in memory with their text: 1000 at 30x30."""
+    return max(1, CELLS // (rows * cols))
+
+
 def _encoded(mazes: Mazes) -> Iterator[tuple[Mazes, np.ndarray, np.ndarray]]:
     """Some mazes after the other, each time with their tokens and bounds as `encode_mazes` has."""
     n, rows, cols = mazes.grids.shape
-    size = max(1, CELLS // (rows * cols))
+    size = at_once(rows, cols)
     for i in range(0, n, size):
         part = Mazes(*(array[i:i + size] for array in mazes))
         yield part, *encode_mazes(part)

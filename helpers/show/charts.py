@@ -64,7 +64,7 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
     for i, (condition, seed, place) in enumerate(models):
         part = table[(table["condition"] == condition) & (table["seed"] == seed)]
         x = np.array([distributions.index(name) for name in part["distribution"]], float)
-        x += 0.6 * ((i + 0.5) / len(models) - 0.5)
+        x += _aside(i, len(models), 0.6)
         look = look_of_condition(condition)
         ax.errorbar(x, part[rate].to_numpy(float), error_of(part, rate), ls="", markersize=7,
                     capsize=3, color=look.colour, marker=look.marker, **look_of_seed(place))
@@ -73,6 +73,11 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
                    for name in distributions])
     ax.set_xlim(-0.5, max(len(distributions) - 0.5, 0.5))
     percent_axis(ax)
+
+
+def _aside(place: int, places: int, width: float) -> float:
+    """How far beside a tick the points of one of several models stand, so that none is hidden."""
+    return width * ((place + 0.5) / places - 0.5)
 
 
 def _stars(ax: Axes, table: pd.DataFrame, guess: dict[str, dict[str, float]]) -> None:
@@ -86,7 +91,7 @@ def _stars(ax: Axes, table: pd.DataFrame, guess: dict[str, dict[str, float]]) ->
             if not 0 <= rate <= 100:
                 raise ValueError(f"guess: got {rate}, takes 0 to 100 per cent")
             x = (distributions.index(distribution)
-                 + 0.6 * ((conditions.index(condition) + 0.5) / len(conditions) - 0.5))
+                 + _aside(conditions.index(condition), len(conditions), 0.6))
             ax.plot(x, rate / 100, ls="", marker="*", markersize=15, markerfacecolor="none",
                     markeredgewidth=1.5, color=look_of_condition(condition).colour)
 
@@ -110,7 +115,7 @@ def draw_regime(table: pd.DataFrame) -> Figure:
             part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
                          & (table["condition"] == condition)].sort_values("rows")
             # side by side, so that no bar hides another
-            x = part["rows"] + 0.25 * ((i + 0.5) / len(models) - 0.5)
+            x = part["rows"] + _aside(i, len(models), 0.25)
             heights = part["plan_valid"].to_numpy(float)
             look = look_of_condition(condition)
             ax.errorbar(x, heights, error_of(part, "plan_valid"), ls=look.line, marker=look.marker,
@@ -182,7 +187,7 @@ def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
         for i, (condition, seed, place) in enumerate(models):
             part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
                          & (table["condition"] == condition)]
-            x = part[state].map(states.index) + 0.3 * ((i + 0.5) / len(models) - 0.5)
+            x = part[state].map(states.index) + _aside(i, len(models), 0.3)
             look = look_of_condition(condition)
             ax.errorbar(x, part["plan_valid"].to_numpy(float), error_of(part, "plan_valid"),
                         ls=look.line, marker=look.marker, lw=1.8, elinewidth=1.2, markersize=7,
@@ -255,7 +260,7 @@ def draw_given(table: pd.DataFrame) -> Figure:
             for i, (condition, seed, place) in enumerate(models := models_of(table)):
                 part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
                              & (table["condition"] == condition)]
-                x = part["given"].map(kinds.index) + 0.4 * ((i + 0.5) / len(models) - 0.5)
+                x = part["given"].map(kinds.index) + _aside(i, len(models), 0.4)
                 look = look_of_condition(condition)
                 ax.plot(x, part[fits].to_numpy(float), ls="", marker=look.marker, ms=7,
                         color=look.colour, **look_of_seed(place))

@@ -84,7 +84,7 @@ def one_fails(fails: Path | str, succeeds: Path | str, maze: Sequence[str] | Non
     verdicts = {}
     for path in (fails, succeeds):
         try:
-            condition = read_checkpoint(path)[0]["follows_from"]["condition"]
+            condition = condition_of(path)
             verdicts[condition] = judge(drawn, answer(load_model(path), drawn, condition)).plan
         except (CheckpointError, MazeError) as error:
             return OPEN + f"{error}."
@@ -106,7 +106,7 @@ def breaking_shift(model: Path | str, mazes: Corpus, shift: int | None) -> str:
         return UNANSWERED
     if shift < 1:
         return OPEN + f"A shift of {shift} is none; it is to be 1 or more."
-    condition = read_checkpoint(model)[0]["follows_from"]["condition"]
+    condition = condition_of(model)
     asked, solved = load_model(model, mazes), {}
     for gap in dict.fromkeys((0, shift - 1, shift)):
         responses = respond(asked, mazes, condition, gap=gap, max_new_tokens=_room(mazes))
@@ -115,6 +115,11 @@ def breaking_shift(model: Path | str, mazes: Corpus, shift: int | None) -> str:
     half = solved[0] / 2
     right = 0 < half > solved[shift] and solved[shift - 1] >= half
     return (RIGHT if right else OPEN) + f"Valid plans of {len(mazes)}: {told}."
+
+
+def condition_of(model: Path | str) -> str:
+    """The condition under which a checkpoint was trained."""
+    return read_checkpoint(model)[0]["follows_from"]["condition"]
 
 
 def _room(mazes: Corpus) -> int:
@@ -158,8 +163,7 @@ def _changed(corpus: Corpus, change: Callable, seed: int) -> Segments:
     """Every trace of a corpus as someone changes it."""
     rng, vocabulary, found = np.random.default_rng(seed), corpus.vocabulary, []
     for trace in true_traces(corpus):
-        words = vocabulary.decode(trace).split()
-        events = change([" ".join(words[i:i + 5]) for i in range(0, len(words), 5)], rng)
+        events = change([str(event) for event in vocabulary.events(trace)], rng)
         if not events:
             raise ValueError("A trace is left without events")
         found.append(np.append(np.uint16(REASONING), vocabulary.encode(" ".join(events))))

@@ -37,11 +37,15 @@ def flops(config: ModelConfig, lengths: np.ndarray, learnt: int) -> float:
         lengths: int [B], tokens of each example.
         learnt: M.
     """
-    projected = (2 * config.heads + 2 * config.kv_heads) * config.head_width  # q, k, v and out
-    inside = config.layers * config.width * (projected + 3 * config.mlp_width)
     pairs = (lengths * (lengths + 1) // 2).sum()
-    return float(6 * inside * lengths.sum() + 6 * config.vocabulary * config.width * learnt
+    return float(6 * inside(config) * lengths.sum() + 6 * config.vocabulary * config.width * learnt
                  + 12 * config.width * config.layers * pairs)
+
+
+def inside(config: ModelConfig) -> int:
+    """Parameters of the matrices inside the blocks."""
+    projected = (2 * config.heads + 2 * config.kv_heads) * config.head_width  # q, k, v and out
+    return config.layers * config.width * (projected + 3 * config.mlp_width)
 
 
 def minutes(run: Run, models: Iterable[ModelSpec], cores: int) -> float:

@@ -10,7 +10,7 @@ from math import ceil
 from typing import NamedTuple
 
 from helpers.model import ModelConfig
-from helpers.study.cost import training_flops
+from helpers.study.cost import inside, training_flops
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
@@ -81,15 +81,13 @@ def answering(scale: Scale, mazes: int, gpu: bool) -> float:
 
 def parameters(config: ModelConfig) -> int:
     """Of the matrices of a model, nearly all it has."""
-    projected = (2 * config.heads + 2 * config.kv_heads) * config.head_width
-    return config.width * (config.vocabulary
-                           + config.layers * (projected + 3 * config.mlp_width))
+    return config.width * config.vocabulary + inside(config)
 
 
 def activations(config: ModelConfig, tokens: int) -> int:
     """Bytes kept for the way back, in float32, and what the output layer takes."""
-    inside = config.layers * (8 * config.width + 3 * config.mlp_width)
-    return 4 * tokens * (inside + 2 * config.vocabulary)
+    kept = config.layers * (8 * config.width + 3 * config.mlp_width)
+    return 4 * tokens * (kept + 2 * config.vocabulary)
 
 
 def _corpus(scale: Scale) -> int:
