@@ -6,7 +6,6 @@ import os
 import re
 import stat
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,9 @@ from helpers.engine.lines import ReadError, json_entries, text_lines
 from helpers.generators import GENERATORS
 from helpers.language import read_jsonl_text
 from helpers.maze import SAMPLINGS, SPLITS, MazeError, Mazes, Sampler, check_choice, check_size
-from helpers.rules import OffGridError, Verdict, explain, picture
+from helpers.rules import OffGridError, explain, picture
 from helpers.share.examples import at_once, write_jsonl
+from helpers.tally import Tally
 
 
 class Parser(argparse.ArgumentParser):
@@ -210,43 +210,6 @@ def same_file(source: str, target: str) -> bool:
     except OSError:  # one is not there, which is for its reader or writer to say
         return False
     return stat.S_ISREG(one.st_mode) and os.path.samestat(one, other)
-
-
-class Tally:
-    """What was judged and found, counted line by line.
-
-    Args:
-        levels: what plans and traces may be beyond valid, in the order in which it is told.
-    """
-
-    def __init__(self, levels: dict[str, tuple[str, ...]]):
-        self.levels = levels
-        self.judged = self.malformed = 0
-        self.plans, self.traces = Counter(), Counter()  # how many are valid, optimal, …
-        self.errors = {"plans": Counter(), "traces": Counter()}
-
-    def add(self, verdict: Verdict | published.PublishedVerdict) -> None:
-        self.judged += 1
-        for name, part in (("plans", verdict.plan), ("traces", verdict.trace)):
-            if part:
-                found = part._asdict()
-                levels = {level for level, reached in found.items() if reached is True}
-                getattr(self, name).update({"judged", *levels})
-                self.errors[name].update([found["error"]] if found.get("error") else [])
-
-    def summary(self) -> str:
-        """In three lines."""
-
-        def found(name):
-            counts = getattr(self, name)
-            total = counts["judged"]
-            share = f" ({counts['valid'] / total:.1%})" if total else ""
-            return (f"{name}: {counts['valid']} of {total}{share} valid"
-                    + "".join(f", {counts[level]} {level}" for level in self.levels[name])
-                    + "".join(f"; {error} {n}" for error, n in self.errors[name].most_common(3)))
-
-        return "\n".join([f"lines: {self.judged} judged, {self.malformed} malformed",
-                          found("plans"), found("traces")])
 
 
 # ── ask ─────────────────────────────────────────────────────────────────────────────────
