@@ -63,7 +63,7 @@ explore: .venv
 
 ## page       writes the site: the explorer, the notebooks as pages, an index
 page: .venv
-	@$(IN_VENV) helpers.share.page site
+	@$(IN_VENV) helpers.show.site site
 
 ## test-browser  tests the explorer in Chromium, which has to be there
 test-browser: .venv/.browser .cache/browser/axe.min.js

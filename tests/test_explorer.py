@@ -9,7 +9,7 @@ import pytest
 from helpers.conditions import CONDITIONS
 from helpers.engine.files import PROJECT
 from helpers.maze import Maze, MazeError
-from helpers.share import page
+from helpers.show import explorer, formulas, site
 from helpers.show.explorer import Explorer, explore
 
 MAZE = Maze.from_ascii("S..", "#.#", "..G")
@@ -21,17 +21,17 @@ needs_models = pytest.mark.skipif(not (SMOKE / "models").exists(), reason="no mo
 
 
 def test_all_files_are_in_the_module_each_behind_what_it_imports():
-    text = page.module("view/widget.js")
+    text = explorer.module("view/widget.js")
     names = re.findall(r"^// ((?:engine|view)/\w+\.js)$", text, re.MULTILINE)
-    files = {path.relative_to(page.EXPLORER).as_posix()
-             for path in page.EXPLORER.glob("*/*.js")}
+    files = {path.relative_to(explorer.EXPLORER).as_posix()
+             for path in explorer.EXPLORER.glob("*/*.js")}
     assert set(names) == files
     assert len(names) == len(files)
     assert not re.search(r"^(import|export)\b", text, re.MULTILINE)
     for name in names:
-        source = page.EXPLORER / name
-        for other in page.IMPORT.findall(source.read_text(encoding="utf-8")):
-            first = (source.parent / other).resolve().relative_to(page.EXPLORER).as_posix()
+        source = explorer.EXPLORER / name
+        for other in explorer.IMPORT.findall(source.read_text(encoding="utf-8")):
+            first = (source.parent / other).resolve().relative_to(explorer.EXPLORER).as_posix()
             if (first, name) != ("engine/maze.js", "engine/language.js"):
                 assert names.index(first) < names.index(name), (first, name)
 
@@ -42,13 +42,13 @@ def test_all_files_are_in_the_module_each_behind_what_it_imports():
 def test_files_that_cannot_be_joined(tmp_path, monkeypatch, more, complaint):
     (tmp_path / "a.js").write_text("export const twice = 2;\n")
     (tmp_path / "b.js").write_text('import { twice } from "./a.js";\n\n' + more)
-    monkeypatch.setattr(page, "EXPLORER", tmp_path)
-    with pytest.raises(page.ModuleError, match=complaint):
-        page.module("b.js")
+    monkeypatch.setattr(explorer, "EXPLORER", tmp_path)
+    with pytest.raises(explorer.ModuleError, match=complaint):
+        explorer.module("b.js")
 
 
 def test_nothing_comes_from_elsewhere():
-    for path in page.EXPLORER.rglob("*"):
+    for path in explorer.EXPLORER.rglob("*"):
         if path.is_file():
             text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
             assert "//" not in re.sub(r"^\s*//.*|\s// .*|/\*.*?\*/", "", text, flags=re.M | re.S
@@ -60,7 +60,7 @@ def test_nothing_comes_from_elsewhere():
 
 @needs_models
 def test_facts_name_models_and_answers_that_are_there():
-    told = page.facts(SMOKE)
+    told = explorer.facts(SMOKE)
     assert told["views"] == ["search", "models"]
     assert told["size"] == {"rows": 4, "cols": 6}
     assert told["shown"] == ["solution_only_1", "correct_1", "swapped_1"]
@@ -73,8 +73,8 @@ def test_facts_name_models_and_answers_that_are_there():
 
 
 def test_without_models_there_is_the_search():
-    assert page.facts(None)["views"] == ["search"]
-    assert page.models_folder(PROJECT / "docs") is None
+    assert explorer.facts(None)["views"] == ["search"]
+    assert explorer.models_folder(PROJECT / "docs") is None
 
 
 @needs_models
@@ -84,7 +84,7 @@ def test_models_of_another_size_are_left_out(tmp_path):
     about = json.loads((folder / "run.json").read_text())
     about["scale"]["rows"] = 5
     (folder / "run.json").write_text(json.dumps(about))
-    told = page.facts(folder)
+    told = explorer.facts(folder)
     assert told["left_out"] == ["correct_1", "solution_only_1", "swapped_1"]
     assert not told["models"]
 
@@ -103,7 +103,7 @@ def test_a_maze_of_ones_own():
 
 @needs_models
 def test_the_kernel_hands_out_files_of_the_explorer_alone(monkeypatch):
-    shown, sent = Explorer(page.facts(SMOKE), SMOKE), []
+    shown, sent = Explorer(explorer.facts(SMOKE), SMOKE), []
     monkeypatch.setattr(shown, "send", lambda content, buffers=None: sent.append(
         (content, buffers)))
     shown._hand_out(shown, {"load": "models/correct_1.safetensors"}, [])
@@ -118,11 +118,11 @@ def test_the_kernel_hands_out_files_of_the_explorer_alone(monkeypatch):
 
 
 def test_formulas_are_drawn_or_written():
-    drawn = page.markdown(r"a $\frac{1}{2}$ and $$x^2$$")
+    drawn = formulas.markdown(r"a $\frac{1}{2}$ and $$x^2$$")
     assert drawn.count("<svg") == 2
     assert r'aria-label="\frac{1}{2}"' in drawn
-    assert page.formula(r"\begin{cases}a\end{cases}").startswith("<code>")
-    assert page.formula(r"\frac{1}{2}") == page.formula.__wrapped__(r"\frac{1}{2}")
+    assert formulas.formula(r"\begin{cases}a\end{cases}").startswith("<code>")
+    assert formulas.formula(r"\frac{1}{2}") == formulas.formula.__wrapped__(r"\frac{1}{2}")
 
 
 @pytest.mark.parametrize("beside", [(), ("explorer",)])
@@ -131,14 +131,14 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, beside):
         (tmp_path / name).mkdir()
     (tmp_path / "letter").touch()
     with pytest.raises(FileExistsError, match="something else than a site"):
-        page.build_page(tmp_path)
+        site.build_page(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"letter", *beside}
 
 
 def test_slides_and_site_share_a_folder(tmp_path):
     (tmp_path / "slides.html").write_text("slides")
     for _ in range(2):  # into a folder with slides, and over a site
-        page.build_page(tmp_path)
+        site.build_page(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {"slides.html", "index.html",
                                                               "explorer", "notebooks"}
         assert not (tmp_path / "notebooks" / "of_before.html").exists()

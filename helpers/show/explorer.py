@@ -3,11 +3,15 @@
     explore(maze)             # how A* searches this maze
     explore(view="models")    # the models of results/, side by side
 
-It is the very page that ``make page`` builds, as an anywidget: all runs in the browser, and the
-kernel only hands out files of models and answers. A page without a kernel shows the search alone.
+It is the very page that ``make page`` builds (`helpers.show.site`), as an anywidget: all runs in
+the browser, and the kernel only hands out files of models and answers. A page without a kernel
+shows the search alone.
 """
 
+import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import anywidget
@@ -15,19 +19,133 @@ import nbformat
 import traitlets
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from helpers.engine.files import atomic
+from helpers.checkpoints import read_checkpoint
+from helpers.conditions import CONDITIONS
+from helpers.engine.files import PROJECT, atomic
+from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
 from helpers.maze import Maze, check_choice
-from helpers.share.page import EXPLORER, facts, models_folder, module
 
 VIEWS = ("search", "models")
+EXPLORER = PROJECT / "explorer"
+SCALES = ("laptop", "smoke")  # whose models are shown: the first that there is
+TOYS = ("The models here are toys of the smoke scale: they show that every step works, and nothing "
+        "about the question.")
+SIDE = 8  # of mazes in the search, where models know smaller ones
+
+# ── what the explorer shows ─────────────────────────────────────────────────────────────
+
+
+def models_folder(results: Path = PROJECT / "results") -> Path | None:
+    """The results of the scale whose models are shown; None where no models are published."""
+    return next((results / scale for scale in SCALES
+                 if any((results / scale / "models").glob("*.safetensors"))), None)
+
+
+def facts(folder: Path | None) -> dict:
+    """All that the explorer is told, as JSON holds it. Files are named from ``folder`` on.
+
+    Args:
+        folder: results with ``models/`` and ``responses/``; None for the search alone.
+    """
+    conditions = {name: {"label": known.label, "colour": known.colour, "marker": known.marker,
+                         "has_trace": known.has_trace} for name, known in CONDITIONS.items()}
+    told = {"views": ["search"], "conditions": conditions, "models": [], "responses": [],
+            "shown": [], "left_out": [], "size": None, "caution": "",
+            "drawn": {"generator": "wilson", "rows": SIDE, "cols": SIDE, "seed": 42}}
+    if folder is None:
+        return told
+    scale = json.loads((folder / "run.json").read_text(encoding="utf-8"))["scale"]
+    rows, cols = scale["rows"], scale["cols"]
+    order = list(CONDITIONS)
+    for path in sorted((folder / "models").glob("*.safetensors"), key=lambda path: path.stem):
+        about = read_checkpoint(path)[0]["follows_from"]
+        if (about["corpus"]["rows"], about["corpus"]["cols"]) != (rows, cols):
+            told["left_out"].append(path.stem)
+        elif about["condition"] in conditions:
+            told["models"].append({
+                "name": path.stem, "condition": about["condition"], "seed": about["seed"],
+                "label": label_of(path.stem, about), "file": f"models/{path.name}"})
+    told["models"].sort(key=lambda model: (order.index(model["condition"]), model["seed"],
+                                           model["name"]))
+    for model in told["models"]:
+        if model["condition"] not in {one["condition"] for one in told["models"]
+                                      if one["name"] in told["shown"]}:
+            told["shown"].append(model["name"])
+        answers = (folder / "responses" / model["name"]).glob("*.jsonl.gz")
+        names = sorted((path.name.removesuffix(".jsonl.gz") for path in answers),
+                       key=[*GENERATORS].index)
+        told["responses"] += [
+            {"model": model["name"], "distribution": name, "label": GENERATORS[name].label,
+             "file": f"responses/{model['name']}/{name}.jsonl.gz"} for name in names]
+    return told | {"views": ["search", "models"], "size": {"rows": rows, "cols": cols},
+                   "max_new_tokens": scale["decoding"]["max_new_tokens"],
+                   "caution": TOYS if scale["name"] == "smoke" else "",
+                   "drawn": {"generator": scale["trained_on"], "rows": max(rows, SIDE),
+                             "cols": max(cols, SIDE), "seed": scale["data_seed"]}}
+
+
+def label_of(name: str, about: dict) -> str:
+    """A model's name for people; what is unusual about it follows in brackets."""
+    usual = f"{about['condition']}_{about['seed']}"
+    label = f"{CONDITIONS[about['condition']].label}, seed {about['seed']}"
+    return label if name == usual else f"{label} ({name})"
+
+
+# ── its JavaScript as one module ────────────────────────────────────────────────────────
+
+IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"(\.{1,2}/[^"]+)";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.MULTILINE)
+DECLARED = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([\w$]+)",
+                      re.MULTILINE)
+
+
+class ModuleError(ValueError):
+    """JavaScript files that cannot be joined; the message names the file and the cause."""
+
+
+def module(entry: str = "view/mount.js") -> str:
+    """The explorer's files as one ES module that exports nothing, what is imported first.
+
+    Raises:
+        ModuleError: two files declare the same name, or import or export in another way.
+    """
+    declared, parts = {}, []
+    for path in in_order(EXPLORER / entry):
+        source = path.read_text(encoding="utf-8")
+        for name in DECLARED.findall(source):
+            if name in declared:
+                raise ModuleError(f"explorer: {name} is declared in {declared[name]} and in "
+                                  f"{path.name}, takes names that differ")
+            declared[name] = path.name
+        joined = EXPORT.sub("", IMPORT.sub("", source))
+        if other := re.search(r"^(?:import|export)\b.*", joined, re.MULTILINE):
+            raise ModuleError(f"explorer: {path.name} has {other[0]!r}, takes import and export of "
+                              "names alone")
+        parts.append(f"// {path.relative_to(EXPLORER).as_posix()}\n\n{joined}")
+    return "\n".join(parts)
+
+
+def in_order(path: Path, seen: set[Path] | None = None) -> Iterator[Path]:
+    """A file behind all that it imports, each once."""
+    seen = set() if seen is None else seen
+    path = path.resolve()
+    if path in seen:
+        return
+    seen.add(path)
+    for name in IMPORT.findall(path.read_text(encoding="utf-8")):
+        yield from in_order(path.parent / name, seen)
+    yield path
+
+
+# ── in a notebook ───────────────────────────────────────────────────────────────────────
 
 
 class Explorer(anywidget.AnyWidget):
     """The explorer as a widget.
 
     Attributes:
-        data: what it is told (`helpers.share.page.facts`).
+        data: what it is told (`facts`).
     """
 
     _esm = module("view/widget.js") + "\nexport default { render: renderWidget };\n"

@@ -17,6 +17,12 @@ from nbconvert.filters import markdown2html
 from helpers.engine.files import PROJECT, atomic
 from helpers.show.sentences import caution
 
+# a figure with its words, in a template of nbconvert
+PICTURE = """\
+<img src="data:image/png;base64,{{ output.data['image/png'] | replace('\\n', '') }}"
+ alt="{{ (output | get_metadata('alt', 'image/png') or 'a figure without description') | e }}">
+"""
+
 # nbconvert's page, without the scripts that it takes from elsewhere
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
@@ -40,8 +46,7 @@ details.code > summary { color: #5c6166; cursor: pointer; font-size: 0.85em; }
 {% endblock %}
 {% block data_png %}
 <div class="jp-RenderedImage jp-OutputArea-output">
-<img src="data:image/png;base64,{{ output.data['image/png'] | replace('\\n', '') }}"
- alt="{{ (output | get_metadata('alt', 'image/png') or 'a figure without description') | e }}">
+""" + PICTURE + """\
 </div>
 {% endblock %}
 """

@@ -15,7 +15,7 @@ import pytest
 from helpers.astar import solve
 from helpers.engine.files import PROJECT
 from helpers.maze import generate
-from helpers.share.page import build_page
+from helpers.show.site import build_page
 
 AXE = PROJECT / ".cache" / "browser" / "axe.min.js"
 STORED = PROJECT / "results" / "smoke" / "responses"
