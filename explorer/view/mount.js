@@ -13,7 +13,7 @@ const VIEWS = { search: "The search", models: "The models" };
 
 /**
  * @param {HTMLElement} host gets the explorer in place of what it holds.
- * @param {object} data as `helpers.share.page.facts` in Python makes it.
+ * @param {object} data as `helpers.show.explorer.facts` in Python makes it.
  * @param {(file: string) => Promise<ArrayBuffer>} load brings a model or stored answers.
  * @param {boolean} whole whether the page holds nothing else that takes keys.
  * @returns {{store: object, end: () => void}}
