@@ -23,6 +23,7 @@ from helpers.maze import Maze
 from helpers.model import ModelConfig
 from helpers.responses import answer
 from helpers.rules import explain, picture
+from helpers.share import examples
 from helpers.training import Trainer, TrainingConfig
 
 PROMPT = "query start 0 0 goal 2 2 wall 2 0 wall 0 1"
@@ -452,7 +453,7 @@ def full_after(calls: int, function):
 
 
 def test_disk_full_midway(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "jsonl", full_after(1, cli.jsonl))
+    monkeypatch.setattr(examples, "jsonl", full_after(1, examples.jsonl))
     message = refused(capsys, argv("generate", rows="30", cols="30", count="1500"))
     assert "--output: got 'out.jsonl' (No space left on device)" in message
 
@@ -535,7 +536,7 @@ def test_killed_by_hand_leaves_nothing(monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "jsonl", interrupt)
+    monkeypatch.setattr(examples, "jsonl", interrupt)
     assert run("generate") == 130
     assert files() == []
 
