@@ -148,23 +148,38 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
     """
     product = run.model(spec)
     final = run.file(product.files[0]).parent
-    if run.store.status(product).usable:
+    work, status = final / f"work-{product.fingerprint}", run.store.status(product)
+    if status.usable:
+        if status.state == "current":  # whoever made it may have been stopped just before this
+            shutil.rmtree(work, ignore_errors=True)
         return metrics(run, spec)
-    work = final / f"work-{product.fingerprint}"
     work.mkdir(parents=True, exist_ok=True)
     with _alone(final / "lock", f"training {spec.name}"):
         training = trainer(run, spec, work)
         training.run()
         with _making(run, product, training_seconds=round(training.seconds, 1),
                      **training.circumstances()):
-            shutil.rmtree(final / "snapshots", ignore_errors=True)
-            for name in ("snapshots", "metrics.jsonl", "model.safetensors",
-                         "checkpoint.safetensors"):
-                if (work / name).exists():
-                    os.replace(work / name, final / name)
+            _settle(work, final)
         for other in final.glob("work-*"):
             shutil.rmtree(other)
     return metrics(run, spec)
+
+
+def _settle(work: Path, final: Path) -> None:
+    """Puts what a training has made in its place; all of it stays in ``work`` too.
+
+    Whoever is stopped in between finds the training complete there, and does this again.
+    """
+    shutil.rmtree(final / "snapshots", ignore_errors=True)
+    for path in (*work.rglob("*.safetensors"), work / "metrics.jsonl"):
+        place = final / path.relative_to(work)
+        place.parent.mkdir(exist_ok=True)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(path, place)
+        except OSError:  # a disk without links
+            with atomic(place) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 def metrics(run: Run, spec: ModelSpec) -> pd.DataFrame:
