@@ -108,6 +108,13 @@ def write_svg(figure: Figure, path: Path) -> None:
         file.write(described)
 
 
+def write_png(figure: Figure, path: Path, width: int = 1800) -> None:
+    """Writes a figure that many pixels wide, the same bytes for the same figure."""
+    picture = png(figure, dpi=width / figure.get_figwidth(), metadata={"Software": None})
+    with atomic(path, "wb") as file:
+        file.write(picture)
+
+
 def styled(draw):
     """Draws in the style of this project and leaves the reader's own settings alone."""
 

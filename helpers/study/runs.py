@@ -139,7 +139,7 @@ class Run:
 
     def report(self, experiment: Experiment) -> Product:
         """The figures of an experiment, and its notebook as a page."""
-        names = ("report.html", *(f"{name}.svg" for name in experiment.figures))
+        names = ("report.html", *experiment.drawn)
         source = (PROJECT / "notebooks" / f"{experiment.notebook}.ipynb").read_text("utf-8")
         cells = ["".join(cell["source"]) for cell in json.loads(source)["cells"]]
         return Product(f"report {experiment.notebook}",
