@@ -35,7 +35,7 @@ from helpers.checkpoints import (
     write_checkpoint,
 )
 from helpers.engine.compiling import can_compile, compile_once
-from helpers.engine.files import atomic
+from helpers.engine.files import atomic, naming
 from helpers.engine.muon import Muon
 from helpers.engine.packing import pack, round_up
 from helpers.engine.progress import bar
@@ -234,7 +234,7 @@ class Trainer:
         write_checkpoint(folder / f"{self.step:08}.safetensors", self._about(), self._weights())
 
     def _log(self, row: dict) -> None:
-        with open(self.metrics, "a", encoding="utf-8") as file:
+        with naming(self.metrics), open(self.metrics, "a", encoding="utf-8") as file:
             seconds = {"seconds": round(self.seconds, 2)}
             file.write(json.dumps(self._counters() | seconds | row) + "\n")
 

@@ -40,7 +40,7 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
     path = Path(path)
     special = path.exists() and not path.is_file()
     path = path if special else path.resolve()
-    with _naming(path), nullcontext(path) if special else _temporary(path) as target:
+    with naming(path), nullcontext(path) if special else _temporary(path) as target:
         if mode is None:
             yield target
         else:
@@ -54,7 +54,7 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Errors of writing name the file: a full disk's do not, and safetensors has its own."""
     try:
         yield
@@ -119,7 +119,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         path: the final name, of nothing or of an empty folder.
     """
     path = Path(path).resolve()
-    with _naming(path), _temporary(path, folder=True) as target:
+    with naming(path), _temporary(path, folder=True) as target:
         yield target
         _to_disk(target)
         os.replace(target, path)
@@ -139,7 +139,7 @@ def staged(folder: str | os.PathLike, gone: Callable[[Path], bool] = lambda path
     """
     folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _naming(folder), _temporary(folder, folder=True) as stage:
+    with naming(folder), _temporary(folder, folder=True) as stage:
         yield stage
         _to_disk(stage)
         new = {path.relative_to(stage) for path in stage.rglob("*") if path.is_file()}
