@@ -16,6 +16,7 @@ import pytest
 from helpers import __main__ as cli
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
+from helpers.commands import mazes
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
@@ -527,7 +528,7 @@ def test_files_that_cannot_be_written(capsys, monkeypatch, error, line):
     """Whatever command meets it, and wherever: no traceback."""
     def fail(args):
         raise error
-    monkeypatch.setattr(cli, "generate", fail)
+    monkeypatch.setattr(mazes, "generate", fail)
     assert run("generate") == 1
     assert capsys.readouterr() == ("", f"helpers: {line}\n")
 
