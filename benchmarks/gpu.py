@@ -45,10 +45,11 @@ from helpers.corpus import build
 from helpers.engine import packing
 from helpers.engine.files import PROJECT, atomic
 from helpers.engine.packing import Packing
+from helpers.engine.precision import autocast
 from helpers.model import Transformer
 from helpers.study.cost import flops
 from helpers.study.scale import Scale
-from helpers.training import Trainer, autocast
+from helpers.training import Trainer
 
 CONDITION = "correct"
 MICRO_BATCH = 32768  # tokens of the paper's training at a time, where its scale names no number

@@ -22,10 +22,11 @@ from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
 from helpers.maze import Maze
 from helpers.model import ModelConfig
+from helpers.optimisation import TrainingConfig
 from helpers.responses import answer
 from helpers.rules import explain, picture
 from helpers.share import examples
-from helpers.training import Trainer, TrainingConfig
+from helpers.training import Trainer
 
 PROMPT = "query start 0 0 goal 2 2 wall 2 0 wall 0 1"
 PLAN = "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 2 2"

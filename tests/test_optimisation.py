@@ -17,7 +17,8 @@ from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
-from helpers.training import Trainer, TrainingConfig, to_tensors, token_weights
+from helpers.optimisation import TrainingConfig
+from helpers.training import Trainer, to_tensors, token_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -4,6 +4,7 @@
 import numpy as np
 import pandas as pd
 
+from helpers.optimisation import TrainingConfig, rate
 from helpers.show.looks import (
     GREEN,
     ORANGE,
@@ -17,7 +18,6 @@ from helpers.show.looks import (
     styled,
 )
 from helpers.show.words import percents, seeds_of, spaced, span
-from helpers.training import TrainingConfig, rate
 
 
 @styled
