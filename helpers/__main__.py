@@ -1,4 +1,4 @@
-"""The command line: ``python -m helpers COMMAND …``; which commands there are, and how they end."""
+"""The command line: ``python -m helpers COMMAND …``; what there is, and how it ends."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import sys
 from helpers.commands.arguments import Parser, Refusal, complain
 from helpers.commands.mazes import add_convert, add_generate, add_validate
 from helpers.commands.models import add_ask, add_export
+from helpers.commands.single import add_evaluate, add_train
 from helpers.commands.studies import add_fetch, add_publish, add_report, add_study
 from helpers.maze import MazeError
 
@@ -13,10 +14,10 @@ from helpers.maze import MazeError
 def parser() -> Parser:
     parser = Parser(prog="helpers", description="Mazes, A* traces, verdicts, the study.")
     commands = parser.add_subparsers(metavar="COMMAND", dest="COMMAND", required=True,
-                                     help="generate, validate, ask, study, report, publish, "
-                                          "fetch, export or convert")
-    for add in (add_generate, add_validate, add_ask, add_study, add_report, add_publish, add_fetch,
-                add_export, add_convert):
+                                     help="generate, validate, ask, study, train, evaluate, "
+                                          "report, publish, fetch, export or convert")
+    for add in (add_generate, add_validate, add_ask, add_study, add_train, add_evaluate,
+                add_report, add_publish, add_fetch, add_export, add_convert):
         add(commands)
     return parser
 

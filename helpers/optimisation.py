@@ -27,7 +27,7 @@ class TrainingConfig(BaseModel):
 
     batch_size: PositiveInt = 32  # examples a step
     epochs: PositiveInt = 1  # passes over the corpus
-    optimiser: Literal["muon", "adamw"] = "muon"  # muon leaves to AdamW what is no matrix of a block
+    optimiser: Literal["muon", "adamw"] = "muon"  # which leaves to AdamW what it cannot do
     learning_rate: PositiveFloat = 0.02  # of Muon, for the matrices inside the blocks
     adam_learning_rate: PositiveFloat = 0.002  # of AdamW, for embedding, norms and biases, or all
     weight_decay: NonNegativeFloat = 0.0  # of Muon's matrices; with adamw of all weights

@@ -8,9 +8,12 @@ from helpers.maze import check_choice
 
 
 def on_run(work):
-    """The command that does this work on a run and an experiment: 0, or 1 where it fails."""
+    """The command that does this work on a run and an experiment.
 
-    def run(args) -> int:
+    Its exit status is what the work returns, 0 for nothing, and 1 where it fails.
+    """
+
+    def command(args) -> int:
         check_stdout()
         from helpers.experiments import EXPERIMENTS  # torch and pandas: seconds, only here
         from helpers.study.plan import StudyError
@@ -21,15 +24,15 @@ def on_run(work):
         if args.keep:
             os.environ[KEEP] = "1"
         try:
-            work(Run(load_scale(args.scale), args.root), EXPERIMENTS[args.experiment], args)
+            run = Run(load_scale(args.scale), args.root)
+            return work(run, EXPERIMENTS[args.experiment], args) or 0
         except ScaleError as error:
             raise Refusal(f"--{error}") from None
         except (StudyError, StaleError) as error:
             complain(str(error))
             return 1
-        return 0
 
-    return run
+    return command
 
 
 def add_study(commands) -> None:
@@ -101,11 +104,13 @@ def run_fetch(run, experiment, args) -> None:
         fetch(run, experiment, PROJECT / "results" / run.scale.name, say=print)
 
 
-def add_run(command: Parser) -> None:
+def add_run(command: Parser, of_experiment: bool = True) -> None:
     command.add_argument("--scale", required=True, metavar="NAME",
                          help="the name of a file in scales/, without .yml")
-    command.add_argument("--experiment", default="headline", metavar="NAME",
-                         help="the name of an experiment (default headline)")
+    command.set_defaults(experiment="headline")
+    if of_experiment:
+        command.add_argument("--experiment", default="headline", metavar="NAME",
+                             help="the name of an experiment (default headline)")
     command.add_argument("--root", default="runs", metavar="FOLDER",
                          help="the folder of all runs (default runs, in the project)")
     command.add_argument("--keep", action="store_true",

@@ -130,7 +130,7 @@ def together() -> Iterator[None]:
     Raises:
         TogetherError: they cannot be reached, or there is no GPU for this one.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if _several() or int(os.environ.get("WORLD_SIZE", 1)) == 1:  # joined already, or alone
         yield
         return
     gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
