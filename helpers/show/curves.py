@@ -84,7 +84,7 @@ def draw_losses(metrics: pd.DataFrame) -> Figure:
 
 @styled
 def draw_rate(settings: TrainingConfig, examples: int) -> Figure:
-    """The learning rate over the steps of one training on so many examples; Muon's if it has one."""
+    """The learning rate (Muon's, if there is one) over the steps of a training."""
     figure, ((ax,),) = new_figure(1, 1, (8, 3))
     steps = settings.epochs * (examples // settings.batch_size)
     shares = np.array([rate(step, steps, settings) for step in range(steps)])
