@@ -26,12 +26,12 @@ from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import texts
-from helpers.show.looks import write_svg
+from helpers.show.looks import write_png, write_svg
 from helpers.show.report import write_report
-from helpers.show.tables import corpus_table
 from helpers.study.asking import asking, judged
 from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
+from helpers.study.seen import corpus_table
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
 from helpers.training import Trainer
 
@@ -48,7 +48,7 @@ def make_corpora(run: Run, experiment: Experiment) -> pd.DataFrame:
     """Builds and saves the training, validation and test sets that an experiment needs.
 
     Returns:
-        `tables.corpus_table` of all of them.
+        `seen.corpus_table` of all of them.
     """
     todo = [one for one in run.corpora(experiment) if not run.store.status(one).usable]
     with bar(sum(_drawn(one.settings) for one in todo), "corpora", "maze") as progress:
@@ -296,9 +296,10 @@ def report(run: Run, experiment: Experiment) -> Path:
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Writes a figure of a run as SVG; published ones stay."""
+    """Writes a figure of a run as SVG and, for slides, as PNG; published ones stay."""
     if PROJECT / "results" not in folder.parents:
         write_svg(figure, folder / f"{name}.svg")
+        write_png(figure, folder / f"{name}.png")
 
 
 # ── shared ──────────────────────────────────────────────────────────────────────────────
