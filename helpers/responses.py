@@ -14,12 +14,13 @@ from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, Examples, lenders, prompts
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus, Segments
 from helpers.decoding import generate
+from helpers.engine.precision import autocast
 from helpers.engine.registry import Registry
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.model import Transformer
-from helpers.training import autocast, to_tensors
+from helpers.training import to_tensors
 
 
 def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,

@@ -12,8 +12,8 @@ from matplotlib import pyplot
 from helpers.astar import solve
 from helpers.corpus import TRACE_PART, Recipe, build
 from helpers.maze import Maze
+from helpers.optimisation import TrainingConfig
 from helpers.show import answers, charts, curves, figures, looks, samples, tables
-from helpers.training import TrainingConfig
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",

@@ -30,9 +30,9 @@ from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
 from helpers.model import ModelConfig
+from helpers.optimisation import TrainingConfig
 from helpers.ownmazes import Listed
 from helpers.study import yaml12
-from helpers.training import TrainingConfig
 
 SCALES = PROJECT / "scales"
 SECTIONS = ("model", "training", "decoding")
