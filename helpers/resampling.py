@@ -10,44 +10,48 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import rankdata
 
 from helpers.differences import Estimate, quantile
 
 DRAWS = 400  # test sets drawn anew
 
 
-def estimate(rows: pd.DataFrame, number: Callable[[pd.DataFrame], float]) -> Estimate:
+def estimate(rows: pd.DataFrame, number: Callable[[pd.DataFrame], float],
+             limits: tuple[float, float] = (-1.0, 1.0)) -> Estimate:
     """A number with its 95 % interval, for other seeds and other grids like these.
 
     Args:
-        rows: ``seed``, ``grid`` and whatever the number follows from; all seeds were asked the
-            same mazes.
+        rows: ``seed``, ``grid`` and whatever the number follows from, little else (all of it is
+            drawn again and again); all seeds were asked the same mazes.
         number: of one seed's rows; nan where they do not say.
+        limits: beyond which the number cannot be.
 
     Returns:
         The mean over seeds. No bounds (nan) for a single grid, where some test set does not say,
         or where all say the same: then nothing tells how much others would differ.
     """
-    parts = [part.reset_index(drop=True) for _, part in rows.groupby("seed", sort=False)]
+    parts = [part.sort_values("grid", kind="stable") for _, part in rows.groupby("seed")]
     found = [number(part) for part in parts]
-    grids = rows["grid"].unique()
-    places = [[part.groupby("grid").indices[grid] for grid in grids] for part in parts]
+    grids, begins, sizes = np.unique(parts[0]["grid"], return_index=True, return_counts=True)
 
     def drawn_anew(drawn: np.ndarray) -> float:
-        return float(np.mean([number(part.iloc[np.concatenate([where[i] for i in drawn])])
-                              for part, where in zip(parts, places, strict=True)]))
+        many = sizes[drawn]  # rows of each grid that was drawn
+        within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        places = np.repeat(begins[drawn], many) + within
+        return float(np.mean([number(part.iloc[places]) for part in parts]))
 
     reach = float("nan")
     if len(grids) > 1 and np.isfinite(found).all():
-        again = bootstrap((np.arange(len(grids)),), drawn_anew, n_resamples=DRAWS,
-                          vectorized=False, method="percentile", rng=np.random.default_rng(0))
-        square = (quantile(len(grids) - 1) * again.standard_error) ** 2
+        rng = np.random.default_rng(0)
+        again = [drawn_anew(rng.integers(len(grids), size=len(grids))) for _ in range(DRAWS)]
+        square = quantile(len(grids) - 1) ** 2 * np.var(again, ddof=1)
         if len(parts) > 1:
             square += quantile(len(parts) - 1) ** 2 * np.var(found, ddof=1) / len(parts)
         reach = float(np.sqrt(square)) or float("nan")
     middle = float(np.mean(found))
-    return Estimate(middle, middle - reach, middle + reach, len(parts), len(parts[0]), len(grids))
+    low, high = np.clip([middle - reach, middle + reach], *limits).tolist()
+    return Estimate(middle, low, high, len(parts), len(parts[0]), len(grids))
 
 
 # ── numbers ─────────────────────────────────────────────────────────────────────────────

@@ -86,11 +86,11 @@ def trace_chances(model: Transformer, corpus: Corpus, condition: str,
     """How likely a model holds each word of a trace: log-probabilities in nats, float64 [words].
 
     Args:
-        traces: events behind ``reasoning``, uint16 ids, one array a maze: those that the model
-            has written (`written_traces`), or others.
+        traces: events behind ``reasoning``, uint16 ids, of the first mazes of the corpus: those
+            that the model has written (`written_traces`), or others.
     """
-    return word_chances(model, prompts(corpus, CONDITIONS[condition]), traces,
-                        batch_size=batch_size)
+    asked = prompts(corpus, CONDITIONS[condition])[:len(traces)]
+    return word_chances(model, asked, traces, batch_size=batch_size)
 
 
 @torch.no_grad()
@@ -103,15 +103,15 @@ def word_chances(model: Transformer, before: Sequence[np.ndarray], words: Sequen
         words: the texts, uint16 ids.
     """
     device = model.embedding.weight.device
-    asked, texts = (np.concatenate([np.empty(0, np.uint16), *parts]) for parts in (
+    asked, text = (np.concatenate([np.empty(0, np.uint16), *parts]) for parts in (
         [prompt[:-1] for prompt in before],
-        [np.append(prompt[-1], text) for prompt, text in zip(before, words, strict=True)]))
+        [np.append(prompt[-1], each) for prompt, each in zip(before, words, strict=True)]))
     ends, last = (np.cumsum([len(part) + more for part in parts], dtype=np.int64)
                   for parts, more in ((before, -1), (words, 1)))
     nothing = np.zeros(len(words), np.int64)
     examples = Examples(Segments(asked, np.append(0, ends[:-1]), ends),
                         Segments(asked, nothing, nothing),
-                        Segments(texts, np.append(0, last[:-1]), last), nothing)
+                        Segments(text, np.append(0, last[:-1]), last), nothing)
     found = []
     for indices in np.split(np.arange(len(words)), range(batch_size, len(words), batch_size)):
         batch = make_batch(examples, indices)  # learns just what is behind the opening word

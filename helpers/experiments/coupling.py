@@ -24,7 +24,7 @@ from helpers.study.specs import EvaluationSpec, Experiment, every
 VERDICTS = {"valid": "ours", "published": "published",
             "alone": "published, the plan's length not asked"}
 CELL = ["condition", "seed", "trained_gap", "distribution"]
-BINS = 8  # of the problems' length, at most
+BINS = 10  # of the problems' length, at most
 FEW = 20  # valid traces, and invalid ones, below which there is no curve
 CURVE = 41  # points of one
 TENTHS = np.arange(1, 11) / 10  # of a trace
@@ -55,7 +55,8 @@ def judged(run: Run, one: EvaluationSpec) -> pd.DataFrame:
     spans = np.stack([np.append(0, ends[:-1]), ends], axis=1)
     alone = published.judge_ids(mazes.mazes, np.concatenate(traces), spans)[:, 1]
     gap = dict(one.model.variation).get("gap", "none")
-    return rows.assign(plan_alone=rows["plan_published"], trace_alone=alone, trained_gap=gap)
+    return rows.astype({"trace_valid": bool, "trace_published": bool}).assign(
+        plan_alone=rows["plan_published"], trace_alone=alone, trained_gap=gap)
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────
@@ -133,11 +134,10 @@ def broken(rows: pd.DataFrame) -> pd.DataFrame:
 def breaks(rows: pd.DataFrame) -> pd.DataFrame:
     """Which rule traces break first, behind valid plans and others, and where (quartiles)."""
     found = broken(rows)
-    groups = found.groupby([*CELL, "plan_valid", "trace_error"], sort=False)["place"]
-    table = groups.quantile([0.25, 0.5, 0.75]).unstack()
-    table.columns = ["place_quarter", "place_middle", "place_three_quarters"]
-    table.insert(0, "count", groups.size())
-    return table.reset_index().rename(columns={"trace_error": "rule"})
+    table = [[*cell, len(part), *part["place"].quantile([0.25, 0.5, 0.75])] for cell, part in
+             found.groupby([*CELL, "plan_valid", "trace_error"], sort=False)]
+    return pd.DataFrame(table, columns=[*CELL, "plan_valid", "rule", "count", "place_quarter",
+                                        "place_middle", "place_three_quarters"])
 
 
 def places(rows: pd.DataFrame) -> pd.DataFrame:
@@ -153,19 +153,20 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
     numbers = {"valid plans behind an invalid trace": invalid_share,
                "valid plans behind an invalid trace: long - short problems": longer,
                "phi: published - without the plan's length": of_the_rule}
+    needed = ["seed", "grid", "own_trace_tokens", *(f"{what}_{level}" for level in VERDICTS
+                                                    for what in ("plan", "trace"))]
     table = []
     for (condition, gap, distribution), part in rows.groupby(
             ["condition", "trained_gap", "distribution"], sort=False):
         arm = condition + (" with gaps" if gap != "none" else "")
-        table += [[f"{name}, {arm}", distribution, *resampling.estimate(part, number)[:-1]]
+        table += [[f"{name}, {arm}", distribution, *resampling.estimate(part[needed], number)[:-1]]
                   for name, number in numbers.items()]
     return pd.DataFrame(table, columns=COLUMNS)
 
 
 def invalid_share(rows: pd.DataFrame) -> float:
     """Of the valid plans, how many stand behind a trace that is invalid by our rules."""
-    return 1 - float(rows["trace_valid"].to_numpy(float)[rows["plan_valid"]].mean()) if (
-        rows["plan_valid"].any()) else float("nan")
+    return 1 - float(rows.loc[rows["plan_valid"], "trace_valid"].mean())
 
 
 def longer(rows: pd.DataFrame) -> float:

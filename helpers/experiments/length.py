@@ -24,7 +24,10 @@ FREE = "free_space"
 REALIGNED = (("gap", "realigned"),)
 CELL = ["condition", "seed", "trained_gap", "answered", "distribution"]
 ARM = ["condition", "trained_gap", "answered", "distribution"]
+NEEDED = ["seed", "grid", "trace_events", "own_events", "cut_off", "own_cut_off", "sure",
+          "plan_valid"]  # for numbers with intervals
 FIFTHS = 5
+SURE = 300  # answers of a cell, the first, whose traces are read again by their model
 BINS = 7  # of distances, at most
 
 
@@ -49,7 +52,8 @@ def judged(run: Run, one: EvaluationSpec) -> pd.DataFrame:
 
     trained_gap, answered (``as it is``, ``realigned``); own_events of A*'s trace; cut_off (no end
     within the tokens an answer may have) and own_cut_off (not even A*'s would have one); sure, the
-    mean log-probability of a word of the trace that was written, in nats, of answers as they are.
+    mean log-probability of a word of the trace that was written, in nats: of the first `SURE`
+    answers of models asked as they are, nan of others.
     ``grid`` tells problems apart where all stand on one grid.
     """
     rows, scale = steps.all_rows(run, [one]), run.scale_of(one.model)
@@ -69,9 +73,11 @@ def sure(run: Run, one: EvaluationSpec, mazes) -> np.ndarray:
     """How likely a model held each trace it wrote: mean log-probability of a word, float64 [n]."""
     model = load_model(run.store.use(run.model(one.model)), mazes, steps.device(),
                        run.scale_of(one.model).transformer().context)
-    traces = written_traces(mazes, steps.written(run, one))
-    chances = trace_chances(model, mazes, one.model.condition, traces)
-    return np.array([each.mean() if len(each) else np.nan for each in chances])
+    traces = written_traces(mazes, steps.written(run, one))[:SURE]
+    found = np.full(len(mazes), np.nan)
+    for i, each in enumerate(trace_chances(model, mazes, one.model.condition, traces)):
+        found[i] = each.mean() if len(each) else np.nan
+    return found
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────
@@ -87,7 +93,7 @@ def lengths(rows: pd.DataFrame) -> pd.DataFrame:
     """
     table = []
     for cell, part in rows.groupby(CELL, sort=False):
-        table.append([*cell, len(part), *resampling.estimate(part, follows)[:3],
+        table.append([*cell, len(part), *resampling.estimate(part[NEEDED], follows)[:3],
                       resampling.correlation(part["trace_events"], part["own_plan_steps"]),
                       part["trace_events"].median(), part["own_events"].median(),
                       part["cut_off"].mean(),
@@ -146,7 +152,7 @@ def sureness(rows: pd.DataFrame) -> pd.DataFrame:
         valid = part["plan_valid"]
         table.append([*cell, len(part), part["plan_valid"].mean(), part["sure"].mean(),
                       part.loc[valid, "sure"].mean(), part.loc[~valid, "sure"].mean(),
-                      *resampling.estimate(part, surer)[:3]])
+                      *resampling.estimate(part[NEEDED], surer)[:3]])
     return pd.DataFrame(table, columns=[*CELL, "n", "plan_valid", "sure", "sure_if_valid",
                                         "sure_if_not", "ahead", "ahead_low", "ahead_high"])
 
@@ -174,7 +180,7 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
             numbers |= {"answers without end that could have one": endless}
         if part["sure"].notna().any():
             numbers |= {"surer of the trace if the plan is valid, above one half": surer_than_half}
-        table += [[f"{name}, {arm}", distribution, *resampling.estimate(part, number)[:-1]]
+        table += [[f"{name}, {arm}", distribution, *resampling.estimate(part[NEEDED], number)[:-1]]
                   for name, number in numbers.items()]
     return pd.DataFrame(table, columns=COLUMNS)
 

@@ -101,7 +101,7 @@ def draw_written(table: pd.DataFrame) -> Figure:
         ax.grid(axis="y")
         ax.set_ylim(bottom=0)
     if len(table):
-        _label(figure, table, "events of A*'s trace", "events written")
+        _label(figure, table, "A*'s events", "events written")
         legend(figure, table, f"n = {span(table['n'])} mazes a point: medians, bars from quartile "
                               "to quartile; thin line: as long as A*'s")
         said = [f"{condition} on {_kind(where)} {line['events'].iloc[0]:.0f} to "
@@ -173,7 +173,7 @@ def draw_sureness(table: pd.DataFrame) -> Figure:
                         error_of(line, "plan_valid"), color=look.colour, ls=look.line,
                         marker=look.marker, ms=6, capsize=2, **look_of_seed(place))
         percent_axis(ax)
-    return _finished(figure, table, "plan_valid", "log-probability of a word, nats",
+    return _finished(figure, table, "plan_valid", "log-probability, nats",
                      "valid plans", "Valid plans by how sure the model was of its trace",
                      f"n = {span(table['n'])} answers a point, fifths; bars: 95 % intervals"
                      if len(table) else "")
@@ -192,8 +192,8 @@ def _panels(table: pd.DataFrame) -> tuple[Figure, Iterator[tuple[pd.DataFrame, A
         nothing(axes[0][0])
     for row, way in zip(axes, ways, strict=False):
         row[0].set_ylabel(_said(way))
-        for ax, kind in zip(row, kinds, strict=False):
-            ax.set_title(_kind(kind) if row is axes[0] else "")
+    for ax, kind in zip(axes[0], kinds, strict=False):
+        ax.set_title(_kind(kind))
     found = [(part[part["distribution"] == kind], ax)
              for row, way in zip(axes, ways, strict=False) for part in [_in_way(table, way)]
              for ax, kind in zip(row, kinds, strict=True)]
@@ -218,8 +218,9 @@ def _finished(figure: Figure, table: pd.DataFrame, rate: str, x: str, y: str, wh
 
 
 def _label(figure: Figure, table: pd.DataFrame, x: str, y: str) -> None:
-    figure.supxlabel(x, fontsize=12)
     for ax in figure.axes:
+        if ax.get_subplotspec().is_last_row():
+            ax.set_xlabel(x)
         if said := ax.get_ylabel():
             ax.set_ylabel(f"{y}\n{said}" if len(_ways(table)) > 1 else y)
 
