@@ -30,8 +30,8 @@ COUPLING = pd.DataFrame({"condition": ["correct"], "seed": 1, "distribution": "d
                          "both_valid": 4, "only_plan_valid": 1, "only_trace_valid": 1,
                          "neither_valid": 2})
 
-TRACES = RATES.assign(trained_gap="none", answered="as it is", sure=-0.1, events=8.0, events_quarter=7.0,
-                      events_three_quarters=9.0, own_events=6.0)
+TRACES = RATES.assign(trained_gap="none", answered="as it is", sure=-0.1, events=8.0,
+                      events_quarter=7.0, events_three_quarters=9.0, own_events=6.0, tokens=60)
 
 # what each draws, and some of what its words must say
 DRAWN = {
@@ -71,7 +71,7 @@ DRAWN = {
                                                    warmup_steps=10), 400), ["100 steps", "0.03"]),
     "draw_starts": (lambda draw: draw(CORPUS, {"correct": CORPUS.part(TRACE_PART)}),
                     ["n = 20", "correct 100.0 %"]),
-    "draw_by_length": (lambda draw: draw(TRACES.assign(above=0, up_to=100), TRACES.assign(tokens=0)[:0]),
+    "draw_by_length": (lambda draw: draw(TRACES.assign(above=0, up_to=100), TRACES[:0]),
                        ["among valid plans, seed 1", "correct 12.5 % everywhere"]),
     "draw_places": (lambda draw: draw(TRACES.assign(place=0.5, broken_by_then=0.75)),
                     ["by half of them", "correct 75.0 %"]),
