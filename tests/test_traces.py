@@ -247,6 +247,7 @@ def test_sure_of_the_trace():
     assert (table["ahead"] > 0.9).all()
     assert (table["sure_if_valid"] > table["sure_if_not"]).all()
     fifths = length.by_sureness(ROWS)
+    assert (fifths.groupby(["condition", "distribution"])["sure"].diff().dropna() > 0).all()
     assert (fifths.groupby(["condition", "distribution"])["n"].sum() == N).all()
     assert length.sureness(ROWS.assign(sure=np.nan)).empty
 

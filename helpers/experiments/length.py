@@ -161,12 +161,13 @@ def by_sureness(rows: pd.DataFrame) -> pd.DataFrame:
     """Plan validity by fifths of the answers in order of how sure the model was of the trace."""
     table = []
     for cell, part in rows.dropna(subset="sure").groupby(CELL, sort=False):
-        for _, fifth in part.groupby(pd.qcut(part["sure"], FIFTHS, duplicates="drop"),
-                                     observed=True):
-            table.append([*cell, len(fifth), fifth["sure"].mean(), fifth["plan_valid"].mean(),
+        fifths = pd.qcut(part["sure"].rank(method="first"), FIFTHS, labels=False) + 1
+        for number, fifth in part.groupby(fifths):
+            table.append([*cell, number, len(fifth), fifth["sure"].mean(),
+                          fifth["plan_valid"].mean(),
                           *evaluation.grid_interval(fifth["plan_valid"], fifth["grid"])])
-    return pd.DataFrame(table, columns=[*CELL, "n", "sure", "plan_valid", "plan_valid_low",
-                                        "plan_valid_high"])
+    return pd.DataFrame(table, columns=[*CELL, "fifth", "n", "sure", "plan_valid",
+                                        "plan_valid_low", "plan_valid_high"])
 
 
 def effects(rows: pd.DataFrame) -> pd.DataFrame:

@@ -99,8 +99,8 @@ def draw_written(table: pd.DataFrame) -> Figure:
         far = part["own_events"].max()
         ax.plot([0, far], [0, far], color=INK, lw=0.8, zorder=0)
         ax.grid(axis="y")
-        ax.set_ylim(bottom=0)
     if len(table):
+        figure.axes[0].set_ylim(bottom=0)  # once: all share it
         _label(figure, table, "A*'s events", "events written")
         legend(figure, table, f"n = {span(table['n'])} mazes a point: medians, bars from quartile "
                               "to quartile; thin line: as long as A*'s")
@@ -169,13 +169,13 @@ def draw_sureness(table: pd.DataFrame) -> Figure:
     for part, ax in panels:
         for condition, seed, place in models_of(part):
             look, line = look_of_condition(condition), _of(part, condition, seed)
-            ax.errorbar(line["sure"], line["plan_valid"].to_numpy(float),
+            ax.errorbar(line["fifth"], line["plan_valid"].to_numpy(float),
                         error_of(line, "plan_valid"), color=look.colour, ls=look.line,
                         marker=look.marker, ms=6, capsize=2, **look_of_seed(place))
         percent_axis(ax)
-    return _finished(figure, table, "plan_valid", "log-probability, nats",
+    return _finished(figure, table, "plan_valid", "fifth, surest last",
                      "valid plans", "Valid plans by how sure the model was of its trace",
-                     f"n = {span(table['n'])} answers a point, fifths; bars: 95 % intervals"
+                     f"n = {span(table['n'])} answers a point; bars: 95 % intervals"
                      if len(table) else "")
 
 
