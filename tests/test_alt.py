@@ -31,7 +31,8 @@ COUPLING = pd.DataFrame({"condition": ["correct"], "seed": 1, "distribution": "d
                          "neither_valid": 2})
 
 TRACES = RATES.assign(trained_gap="none", answered="as it is", sure=-0.1, events=8.0,
-                      events_quarter=7.0, events_three_quarters=9.0, own_events=6.0, tokens=60, fifth=1)
+                      events_quarter=7.0, events_three_quarters=9.0, own_events=6.0, tokens=60,
+                      fifth=1)
 
 # what each draws, and some of what its words must say
 DRAWN = {
