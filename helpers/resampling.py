@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from helpers.differences import Estimate, quantile
 
@@ -59,6 +58,7 @@ def estimate(rows: pd.DataFrame, number: Callable[[pd.DataFrame], float],
 
 def correlation(a: pd.Series, b: pd.Series) -> float:
     """Spearman's, of the ranks; of two verdicts phi. nan where one of the two never varies."""
+    from scipy.stats import rankdata  # a second, only here
     a, b = rankdata(a), rankdata(b)
     if not np.ptp(a) or not np.ptp(b):
         return float("nan")
@@ -71,6 +71,7 @@ def ahead(value: pd.Series, valid: pd.Series) -> float:
     One half means that the value tells nothing; the area under the ROC curve is another name
     (Mann and Whitney 1947). nan where all are valid, or none.
     """
+    from scipy.stats import rankdata
     valid = np.asarray(valid, bool)
     n, ranks = int(valid.sum()), rankdata(value)
     if n in (0, len(valid)):

@@ -8,8 +8,6 @@ same answers are judged without that.
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
-import statsmodels.formula.api as smf
 from matplotlib.ticker import MaxNLocator
 
 from helpers import evaluation, published, resampling
@@ -112,6 +110,8 @@ def curve(rows: pd.DataFrame) -> pd.DataFrame:
     Its 95 % interval takes grids as wholes (a sandwich variance, clusters are grids). The longest
     and shortest hundredth of the problems are left out: nothing holds the curve there.
     """
+    import statsmodels.api as sm  # seconds, only here
+    import statsmodels.formula.api as smf
     data = pd.DataFrame({"valid": rows["trace_valid"].astype(float), "grid": rows["grid"],
                          "tokens": rows["own_trace_tokens"].astype(float)})
     fit = smf.glm("valid ~ cr(tokens, df=3, constraints='center')", data,
