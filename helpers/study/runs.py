@@ -27,7 +27,7 @@ from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import ASKING, respond, right_plans, texts
-from helpers.show import charts, curves, sentences
+from helpers.show import charts, curves, sentences, tracecharts
 from helpers.show.report import write_report
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
@@ -36,6 +36,7 @@ from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
+FIGURES = (charts, curves, sentences, tracecharts)  # what a report shows is made by these
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -146,8 +147,8 @@ class Run:
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *(function for module in (charts, curves, sentences)
-                                       for function in functions_of(module))),
+                       (write_report, *(function for module in FIGURES
+                                        for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
     def corpora(self, experiment: Experiment) -> list[Product]:
