@@ -241,10 +241,10 @@ def test_which_grids_are_held_out(engine):
     {"generator": "drunkards_walk", "params": (("coverage", 0.7),), "split": "train"}])
 def test_data_sets_and_their_checksum(engine, changes):
     corpus = build(replace(Recipe("wilson", 8, 8, "test", 42, "indexed", 30), **changes))
-    mazes, checksum = engine("""({drawCorpus, corpusChecksum}, text) => {
+    mazes, checksum = engine("""async ({drawCorpus, corpusChecksum}, text) => {
         const mazes = [...drawCorpus(JSON.parse(text))];
         return [mazes.map(({walls, ...maze}) => ({...maze, walls: Array.from(walls)})),
-                corpusChecksum(text, mazes)];
+                await corpusChecksum(text, mazes)];
     }""", json.dumps(asdict(corpus.recipe)))
     assert mazes == [plain(corpus.mazes.maze(i)) for i in range(30)]
     assert checksum == corpus.sha256
