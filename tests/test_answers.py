@@ -12,8 +12,8 @@ from helpers.conditions import CONDITIONS
 from helpers.engine.files import PROJECT
 from helpers.maze import Maze
 from helpers.rules import judge_reference
-from helpers.show.answers import draw_answers, find, published_answers, text_of
 from helpers.show import moving
+from helpers.show.answers import draw_answers, find, published_answers, text_of
 from helpers.show.looks import png
 
 MAZE = Maze.from_ascii("S.#", "#..", "..G")

@@ -32,8 +32,8 @@ from helpers.show.looks import (
 from helpers.study.specs import ModelSpec
 
 SCALE, DISTRIBUTION, INDEX, MODELS = "laptop", "wilson", 907, ("correct_1", "swapped_1")
-SIZE, DPI = (8.6, 6.1), 84
-COLOURS = 40  # of the picture's palette
+SIZE, DPI = (8.6, 6.3), 84
+COLOURS = 32  # of the picture's palette
 STEP, LAST = 350, 5000  # milliseconds that a frame stands, and the last one
 
 
@@ -47,7 +47,14 @@ def frames(maze: Maze, answers: dict[str, str]) -> list[Figure]:
     Returns:
         A figure for each number of events from 0 up; in the last the plans are drawn as well.
     """
-    return [draw_moments(maze, answers, moment) for moment in range(_longest(answers) + 2)]
+    found = [draw_moments(maze, answers, moment) for moment in range(_longest(answers) + 2)]
+    found[-1].draw_without_rendering()  # lays it out; all others stand where it stands
+    places = [ax.get_position(original=True) for ax in found[-1].axes]
+    for figure in found:
+        figure.set_layout_engine("none")
+        for ax, place in zip(figure.axes, places, strict=True):
+            ax.set_position(place)
+    return found
 
 
 @styled
@@ -109,7 +116,7 @@ def _draw(ax: Axes, maze: Maze, name: str, text: str, moment: int, longest: int)
 def gif(figures: Sequence[Figure]) -> bytes:
     """Figures of one size as a moving picture that repeats, the same bytes for the same figures."""
     pictures = [Image.open(BytesIO(png(figure, dpi=DPI))).convert("RGB") for figure in figures]
-    palette = pictures[-1].quantize(COLOURS)
+    palette = pictures[-1].quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
     first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE)
                       for picture in pictures]
     buffer = BytesIO()

@@ -927,14 +927,14 @@ def test_greedy_answers_to_a_given_trace(engine, one_thread):
     are_pythons(found, *python_answers(path, whole, 40, [len(p) - 1 for p in prompts], 7))
 
 
-def test_greedy_answers_of_a_laptop_model(engine, one_thread, tmp_path):
-    content = stored(tmp_path / "model", lively(LAPTOP), 8, 8)
+@pytest.mark.parametrize("path", sorted((PROJECT / "results" / "laptop" / "models").glob("*_1.*")),
+                         ids=lambda path: path.stem)
+def test_greedy_answers_of_laptop_models(engine, one_thread, path):
     mazes = Sampler("wilson", 8, 8, split="test", sampling="indexed").take(6)
-    prompts = asking("correct", [mazes.maze(i) for i in range(6)])
-    found = answered(engine, content, [
-        {"prompt": prompt.tolist(), "maxNewTokens": 200} for prompt in prompts])
-    are_pythons(found, *python_answers(tmp_path / "model", prompts, 200,
-                                       [len(p) - 1 for p in prompts]))
+    prompts = asking(path.stem.rsplit("_", 1)[0], [mazes.maze(i) for i in range(6)])
+    found = answered(engine, path.read_bytes(), [
+        {"prompt": prompt.tolist(), "maxNewTokens": 300} for prompt in prompts])
+    are_pythons(found, *python_answers(path, prompts, 300, [len(p) - 1 for p in prompts]))
 
 
 def test_answer_is_as_long_as_the_context_allows(engine, tmp_path):
