@@ -16,7 +16,6 @@ import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
@@ -121,6 +120,7 @@ def styled(draw):
 
     @wraps(draw)
     def in_style(*args, **settings) -> Figure:
+        import seaborn as sns  # a second, only where something is drawn
         with plt.rc_context({**sns.axes_style("ticks"), **STYLE}):
             return draw(*args, **settings)
 
