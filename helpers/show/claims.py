@@ -31,8 +31,8 @@ class Claim:
         table: the CSV that has the number, in a scale's results.
         quantity: of that table, see `helpers.differences`.
         distributions: on which kinds of maze it is claimed.
-        claimed: ``above`` (more than 0), ``not below`` (at most `SAME` less than 0), ``half`` (a
-            share of more than one half).
+        claimed: ``above`` (more than 0), ``below`` (less than 0), ``not below`` (at most `SAME`
+            less than 0), ``half`` (a share of more than one half).
     """
 
     says: str
@@ -67,11 +67,22 @@ CLAIMS = (
           "distribution", "asked here", "position/effects.csv",
           "plan_valid: swapped with gaps - correct with gaps",
           ("drunkards_walk", "searchformer")),
+    Claim("A reward for valid plans makes plans better where traces were correct", PAPER,
+          "grpo/effects.csv", "plan_valid: correct after grpo - correct", ("wilson",)),
+    Claim("And where they were other mazes'", PAPER, "grpo/effects.csv",
+          "plan_valid: swapped after grpo - swapped", ("wilson",)),
+    Claim("It makes correct traces worse", PAPER, "grpo/effects.csv",
+          "trace_valid: correct after grpo - correct", ("wilson",), "below"),
+    Claim("It makes plans better than as many supervised steps more", "asked here",
+          "grpo/effects.csv", "plan_valid: swapped after grpo - swapped after continued",
+          ("wilson",)),
 )
 
 
 def verdict(claimed: str, low: float, high: float, seeds: int) -> str:
     """What an interval says to a claim."""
+    if claimed == "below":
+        return verdict("above", -high, -low, seeds)
     bound = {"above": 0.0, "not below": -SAME, "half": 0.5}[claimed]
     if pd.isna(low):
         said = "cannot tell"
