@@ -38,7 +38,7 @@ def fresh(seed: int = 0) -> Transformer:
 def rollouts(model: Transformer, settings: TuningConfig = SETTINGS, condition: str = "correct",
              **changes) -> Rollouts:
     return Rollouts(model, CORPUS, condition, settings, changes.pop("worth", grpo.advantages),
-                    seed=1, max_new_tokens=20, batch_size=8, **changes)
+                    seed=1, max_new_tokens=8, batch_size=8, **changes)
 
 
 def own_answers(condition: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -217,7 +217,7 @@ def test_rejection_is_supervised_learning_of_right_answers(odd):
 def tuning(folder, settings: TuningConfig = SETTINGS, **changes) -> Tuner:
     examples = Batches(put_together(CORPUS, CONDITIONS["correct"], 1), 12, 2, 1)
     return tuner(fresh(), CORPUS, "correct", settings, TRAINING, examples=examples, seed=1,
-                 max_new_tokens=20, batch_size=8, folder=folder, follows_from={}, **changes)
+                 max_new_tokens=8, batch_size=8, folder=folder, follows_from={}, **changes)
 
 
 @pytest.mark.parametrize("after", ["grpo", "rejection"])

@@ -35,7 +35,7 @@ def after(*variation: tuple) -> ModelSpec:
 @pytest.fixture(scope="module")
 def scale(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scales")
-    (folder / "tiny.yml").write_text(TINY.replace("max_new_tokens: 180", "max_new_tokens: 60")
+    (folder / "tiny.yml").write_text(TINY.replace("max_new_tokens: 180", "max_new_tokens: 110")
                                      + SETTINGS)
     return load_scale("tiny", folder).model_copy(update={"conditions": ("correct",)})
 
