@@ -233,6 +233,8 @@ def test_figures_say_what_they_show(draw, part):
 @pytest.mark.parametrize(("claimed", "low", "high", "said"), [
     ("above", 0.01, 0.3, "supported"), ("above", -0.2, -0.01, "contradicted"),
     ("above", -0.02, 0.03, "not seen"), ("above", -0.02, 0.2, "cannot tell"),
+    ("below", -0.3, -0.01, "supported"), ("below", 0.01, 0.2, "contradicted"),
+    ("below", -0.03, 0.02, "not seen"), ("below", float("nan"), float("nan"), "cannot tell"),
     ("not below", -0.04, 0.2, "supported"), ("not below", -0.3, -0.06, "contradicted"),
     ("not below", -0.06, 0.2, "cannot tell"), ("not above", -0.2, 0.04, "supported"),
     ("not above", 0.06, 0.3, "contradicted"), ("not above", 0.02, 0.3, "cannot tell"),

@@ -1,7 +1,16 @@
 """The experiments, one module a question. To add one: a module, its notebook, a line below."""
 
 from helpers.engine.registry import Registry
-from helpers.experiments import coupling, headline, length, plan_weight, position, regime
+from helpers.experiments import (
+    coupling,
+    grpo,
+    headline,
+    length,
+    plan_weight,
+    position,
+    regime,
+    subnetwork,
+)
 from helpers.study.specs import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = Registry({
@@ -11,4 +20,6 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **position.EXPERIMENTS,
     "coupling": coupling.EXPERIMENT,
     "length": length.EXPERIMENT,
+    "grpo": grpo.EXPERIMENT,
+    "subnetwork": subnetwork.EXPERIMENT,
 })

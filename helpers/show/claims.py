@@ -31,8 +31,9 @@ class Claim:
         table: the CSV that has the number, in a scale's results.
         quantity: of that table, see `helpers.differences`.
         distributions: on which kinds of maze it is claimed.
-        claimed: ``above`` (more than 0), ``not below`` (at most `SAME` less than 0), ``not above``
-            (at most `SAME`), ``more`` (more than `SAME`), ``half`` (a share of more than one half).
+        claimed: ``above`` (more than 0), ``below`` (less than 0), ``not below`` (at most `SAME`
+            less than 0), ``not above`` (at most `SAME`), ``more`` (more than `SAME`), ``half`` (a
+            share of more than one half).
     """
 
     says: str
@@ -92,14 +93,23 @@ CLAIMS = (
           "asked here", "length/effects.csv", f"{SURER}, correct", ("wilson", "drunkards_walk")),
     Claim("So is a model of other mazes' traces", "asked here", "length/effects.csv",
           f"{SURER}, swapped", ("wilson", "drunkards_walk")),
+    Claim("A reward for valid plans makes plans better where traces were correct", PAPER,
+          "grpo/effects.csv", "plan_valid: correct after grpo - correct", ("wilson",)),
+    Claim("And where they were other mazes'", PAPER, "grpo/effects.csv",
+          "plan_valid: swapped after grpo - swapped", ("wilson",)),
+    Claim("It makes correct traces worse", PAPER, "grpo/effects.csv",
+          "trace_valid: correct after grpo - correct", ("wilson",), "below"),
+    Claim("It makes plans better than as many supervised steps more", "asked here",
+          "grpo/effects.csv", "plan_valid: swapped after grpo - swapped after continued",
+          ("wilson",)),
 )
 
 
 def verdict(claimed: str, low: float, high: float, seeds: int) -> str:
     """What an interval says to a claim."""
-    if claimed == "not above":
+    if claimed in ("below", "not above"):
         low, high = -high, -low
-    bound = {"above": 0.0, "not below": -SAME, "not above": -SAME, "more": SAME,
+    bound = {"above": 0.0, "below": 0.0, "not below": -SAME, "not above": -SAME, "more": SAME,
              "half": 0.5}[claimed]
     if pd.isna(low):
         said = "cannot tell"

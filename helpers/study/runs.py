@@ -29,6 +29,7 @@ from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import ASKING, respond, right_plans, texts
 from helpers.show import charts, curves, sentences, tracecharts
 from helpers.show.report import write_report
+from helpers.study import tuning
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
@@ -90,6 +91,9 @@ class Run:
     def model(self, spec: ModelSpec) -> Product:
         """The trained weights of a model."""
         scale, condition = self.scale_of(spec), CONDITIONS[spec.condition]
+        if spec.before:
+            return tuning.product(scale, spec, self.model, self.corpus("train", scale=scale),
+                                  self.parameters(spec))
         settings = {"condition": spec.condition, "seed": spec.seed,
                     "parameters": self.parameters(spec), "model": scale.transformer().shape(),
                     "training": scale.training.effective()}

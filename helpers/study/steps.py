@@ -33,6 +33,7 @@ from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
 from helpers.study.seen import corpus_table
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
+from helpers.study.tuning import going_on
 from helpers.training import Trainer
 
 
@@ -82,6 +83,11 @@ def _drawn(settings: dict) -> int:
 
 def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
     """The training of one model, in a folder."""
+    if spec.before:
+        scale = run.scale_of(spec)
+        return going_on(scale, spec, corpus(run, run.corpus("train", scale=scale)),
+                        run.parameters(spec), lambda one: run.store.use(run.model(one)), folder,
+                        device())
     scale, batches, recipe = run.scale_of(spec), *examples_of(run, spec)
     about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe}
     return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
