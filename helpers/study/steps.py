@@ -9,14 +9,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
 from helpers import evaluation
+from helpers.asking import ASKING
 from helpers.batches import Batches
 from helpers.checkpoints import load_model, read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
@@ -25,7 +26,7 @@ from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.ownmazes import solvable
-from helpers.responses import ASKING, realigned, respond, right_plans, texts, written_traces
+from helpers.responses import realigned, respond, right_plans, texts, true_traces, written_traces
 from helpers.show.looks import write_svg
 from helpers.show.report import write_report
 from helpers.study.products import Product, StaleError
@@ -212,20 +213,30 @@ def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
     """
     specs = list(specs)
     for spec in specs:
-        product = run.answers(spec)
+        _answer(run, spec)
+    return all_rows(run, specs)
+
+
+def _answer(run: Run, spec: EvaluationSpec) -> None:
+    """Makes the answers of one evaluation, and first those whose traces it is given."""
+    product = run.answers(spec)
+    if run.store.status(product).usable:
+        return
+    if spec.source:
+        _answer(run, spec.source)
+    rows_file, responses_file = (run.file(name) for name in product.files)
+    with exclusive(rows_file.with_suffix(".lock")):  # two models may be given the same traces
         if run.store.status(product).usable:
-            continue
+            return
         path = run.store.use(run.model(spec.model))
         mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
         with _making(run, product):
             rows, responses = _judged(run, spec.model, mazes, path, asking(run, spec, mazes),
                                       title=f"answers {spec.name.replace('/', ' ')}")
-            rows_file, responses_file = (run.file(name) for name in product.files)
             _write_csv(rows, rows_file)
             with atomic(responses_file, "w") as file:
                 for text in texts(mazes, spec.model.condition, responses):
                     file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
-    return all_rows(run, specs)
 
 
 def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
@@ -235,8 +246,8 @@ def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
         scale = run.scale_of(spec.model)
         asked["gap"] = realigned(mazes, run.load(run.corpus("train", scale=scale)))
     given = asked.pop("given", None)
-    if given == "own":
-        asked["traces"] = written_traces(mazes, written(run, replace(spec, answering=())))
+    if spec.source:
+        asked["traces"] = written_traces(mazes, written(run, spec.source))
     elif given:
         asked["traces"] = ASKING[given](mazes)
     return asked
@@ -261,7 +272,9 @@ def _judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dic
                         batch_size=scale.decoding.batch_size, **answering)
     rows = evaluation.judge(mazes, spec.condition, responses)
     if "traces" in answering:
-        rows["right_plan"] = right_plans(model, mazes, spec.condition, traces=answering["traces"])
+        traces = answering["traces"]
+        rows["right_plan"] = right_plans(model, mazes, spec.condition, traces=traces)
+        rows["given_true"] = [*map(np.array_equal, traces, true_traces(mazes))]
     return rows.assign(gap=answering.get("gap", 0)), responses
 
 
