@@ -106,7 +106,8 @@ def leads(rows: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> dict[str, pd.
             if len(keys):
                 effects.append(differences.differences(pd.concat([a, b]), arm="arm"))
                 found = differences.change(a, b, "right_plan")
-                likelihoods.append([f"right_plan: {pair[1]} - {pair[0]}", distribution, *found[:-1]])
+                name = f"right_plan: {pair[1]} - {pair[0]}"
+                likelihoods.append([name, distribution, *found[:-1]])
     return {"effects": pd.concat(effects, ignore_index=True) if effects else
             pd.DataFrame(columns=differences.COLUMNS),
             "likelihoods": pd.DataFrame(likelihoods, columns=differences.COLUMNS)}
