@@ -30,9 +30,24 @@ FITS = ["both", "only_maze", "only_trace", "neither"]
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
     """The headline's models with traces, given each kind; no other way where mazes have but one."""
-    traced = [one for one in every(scale) if one.model.has_trace]
     return [EvaluationSpec(one.model, one.distribution, (("given", kind),)) for kind in KINDS
-            for one in traced if kind != "detour" or not _one_way(one.distribution)]
+            for one in readers(scale) if kind != "detour" or not _one_way(one.distribution)]
+
+
+def readers(scale: Scale, *variations: tuple) -> list[EvaluationSpec]:
+    """Models with traces, on the mazes they were trained on and the first that are open.
+
+    Each trace given costs as much as an evaluation, so these two kinds stand for in and out of
+    distribution.
+
+    Args:
+        variations: as for `every`.
+    """
+    outside = [name for name in scale.distributions if name != scale.trained_on]
+    open_ones = [name for name in outside if not _one_way(name)] or outside
+    return [one for one in every(scale, *variations, distributions=(scale.trained_on,
+                                                                    *open_ones[:1]))
+            if one.model.has_trace]
 
 
 def _one_way(distribution: str) -> bool:

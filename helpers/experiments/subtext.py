@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from helpers.experiments.given import asked, by_given, leads, rates
+from helpers.experiments.given import asked, by_given, leads, rates, readers
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
-from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, every
+from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
 
 GAPS = (("gap", "random"),)
 ASKED = ["reader", "seed", "distribution", "given"]
@@ -43,12 +43,12 @@ def _asked(traced: list[EvaluationSpec]) -> list[EvaluationSpec]:
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
     """The headline's models with traces."""
-    return _asked([one for one in every(scale) if one.model.has_trace])
+    return _asked(readers(scale))
 
 
 def with_gaps(scale: Scale) -> list[EvaluationSpec]:
     """Those and their like that were trained with gaps."""
-    return _asked([one for one in every(scale, (), GAPS) if one.model.has_trace])
+    return _asked(readers(scale, (), GAPS))
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────
