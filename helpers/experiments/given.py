@@ -12,8 +12,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from helpers import differences, evaluation
-from helpers.asking import CHANGED
+from helpers.asking import ASKING, CHANGED
+from helpers.corpus import Corpus
 from helpers.generators import GENERATORS
+from helpers.responses import written_traces
+from helpers.rules import path_of, read_events
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
@@ -129,6 +132,18 @@ def leads(rows: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> dict[str, pd.
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────
+
+
+def of_one_maze(corpus: Corpus, i: int) -> pd.DataFrame:
+    """The traces that need no model, for one maze of a corpus: tokens, and where each leads."""
+    table = []
+    for kind, name in KINDS.items():
+        if ASKING[kind] is not written_traces:
+            trace = ASKING[kind](corpus)[i]
+            events, _ = read_events(corpus.vocabulary.decode(trace).split())
+            way = " ".join(f"{x},{y}" for x, y in path_of(events))
+            table.append([name, len(trace), way or "nowhere"])
+    return pd.DataFrame(table, columns=["trace given", "tokens", "leads along the cells x,y"])
 
 
 def by_given(rates: pd.DataFrame, value: str, percent: bool = True, reader: str = "condition"

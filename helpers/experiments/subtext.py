@@ -19,6 +19,8 @@ from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
 GAPS = (("gap", "random"),)
 ASKED = ["reader", "seed", "distribution", "given"]
 OTHER_SEED = "another seed"
+WRITERS = {"own": "its own", OTHER_SEED: "its like of another seed", "true": "A*, this maze",
+           "other": "A*, another maze"}  # models of other kinds are called as they are
 
 
 # ── who reads whom ──────────────────────────────────────────────────────────────────────

@@ -67,6 +67,26 @@ CLAIMS = (
           "distribution", "asked here", "position/effects.csv",
           "plan_valid: swapped with gaps - correct with gaps",
           ("drunkards_walk", "searchformer")),
+    Claim("A model of correct traces reads the trace: behind its maze's own it plans better than "
+          "behind filler as long", "asked here", "given/effects.csv",
+          "plan_valid: correct given true - correct given filler", ("wilson", "drunkards_walk")),
+    Claim("So does a model of other mazes' traces", "asked here", "given/effects.csv",
+          "plan_valid: swapped given true - swapped given filler", ("wilson", "drunkards_walk")),
+    Claim("To a model of other mazes' traces its maze's own is worth more than another's",
+          "asked here", "given/effects.csv",
+          "plan_valid: swapped given true - swapped given other", ("wilson", "drunkards_walk")),
+    Claim("A model of correct traces plans as well behind what a model of other mazes' traces "
+          "wrote as behind its own", "asked here", "subtext/effects.csv",
+          "plan_valid: correct given swapped - correct given own", ("wilson", "drunkards_walk"),
+          "not below"),
+    Claim("A model of other mazes' traces plans as well behind what a model of correct ones wrote "
+          "as behind its own", "asked here", "subtext/effects.csv",
+          "plan_valid: swapped given correct - swapped given own", ("wilson", "drunkards_walk"),
+          "not below"),
+    Claim("A model of correct traces plans as well behind those of another seed as behind its own",
+          "asked here", "subtext/effects.csv",
+          "plan_valid: correct given another seed - correct given own",
+          ("wilson", "drunkards_walk"), "not below"),
 )
 
 

@@ -27,7 +27,7 @@ from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import respond, right_plans, texts, written_traces
-from helpers.show import charts, curves, sentences
+from helpers.show import charts, curves, fits, sentences
 from helpers.show.report import write_report
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
@@ -144,7 +144,7 @@ class Run:
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *(function for module in (charts, curves, sentences)
+                       (write_report, *(function for module in (charts, curves, fits, sentences)
                                        for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
