@@ -34,7 +34,7 @@ TINY = SMOKE.model_copy(update={
     "name": "tiny", "train_examples": 160, "test_examples": 6, "validation_examples": 2,
     "distributions": ("wilson", "kruskal", "searchformer"), "conditions": ("correct", "swapped"),
     "training": SMOKE.training.model_copy(update={
-        "warmup_steps": 2, "snapshots": 0, "checkpoint_every": 100, "log_every": 5}),
+        "warmup_steps": 2, "snapshots": 1, "checkpoint_every": 100, "log_every": 5}),
     "decoding": SMOKE.decoding.model_copy(update={"max_new_tokens": 60})})
 
 
