@@ -77,7 +77,7 @@ def _difference(sums: np.ndarray, sizes: np.ndarray) -> Estimate:
 # ── numbers that are no verdicts ────────────────────────────────────────────────────────
 
 
-def mean(rows: pd.DataFrame, number: str) -> Estimate:
+def average(rows: pd.DataFrame, number: str) -> Estimate:
     """The mean of a column of numbers, such as log-probabilities, in its own unit.
 
     Args:
@@ -93,7 +93,7 @@ def change(rows_a: pd.DataFrame, rows_b: pd.DataFrame, number: str) -> Estimate:
     """By how much b's mean is above a's, of the same mazes and models of the same seeds.
 
     Raises:
-        ValueError: as for `mean`.
+        ValueError: as for `average`.
     """
     return _mean([rows_a, rows_b], number, DIFFERENCE)
 

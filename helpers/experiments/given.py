@@ -97,7 +97,7 @@ def rates(rows: pd.DataFrame, cell: list[str]) -> pd.DataFrame:
         table.append([*names, len(part), part["grid"].nunique(),
                       maze.mean(), *evaluation.grid_interval(maze, part["grid"]),
                       trace.mean(), *evaluation.grid_interval(trace, part["grid"]),
-                      *fits, *differences.mean(part, "right_plan")[:3],
+                      *fits, *differences.average(part, "right_plan")[:3],
                       part["trace_valid"].mean()])
     bounds = [name + end for name in ("plan_valid", "plan_follows_trace")
               for end in ("", "_low", "_high")]
