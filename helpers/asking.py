@@ -20,7 +20,7 @@ EVENT = 5  # tokens of one: its word, x, y, g and h
 TRIED = 64  # cells of a maze that are changed, one at a time, until one does
 
 
-# ── shorter, or without meaning ─────────────────────────────────────────────────────────
+# ── shorter, of others, or without meaning ──────────────────────────────────────────────
 
 
 def half_traces(corpus: Corpus) -> list[np.ndarray]:
@@ -36,6 +36,19 @@ def empty_traces(corpus: Corpus) -> list[np.ndarray]:
 def fillers(corpus: Corpus) -> list[np.ndarray]:
     """As many tokens without meaning as each maze's own trace has, so that plans stay in place."""
     return [np.full_like(own, UNKNOWN) for own in true_traces(corpus)]
+
+
+def matched_traces(corpus: Corpus) -> list[np.ndarray]:
+    """The trace of another maze that is just as long, so that plans stay in place.
+
+    The next of the corpus; where no other is as long there is none.
+    """
+    own, alike = true_traces(corpus), {}
+    for i, trace in enumerate(own):
+        alike.setdefault(len(trace), []).append(i)
+    lender = {i: other for same in alike.values()
+              for i, other in zip(same, same[1:] + same[:1], strict=True)}
+    return [own[lender[i]] for i in range(len(own))]
 
 
 # ── leading elsewhere ───────────────────────────────────────────────────────────────────
@@ -109,6 +122,6 @@ def _way(corpus: Corpus, i: int) -> np.ndarray:
 ASKING: dict[str, Callable] = Registry(
     realigned=realigned, true=true_traces, other=other_traces, own=written_traces,
     sampled=written_traces, renamed=renamed_cells, detour=detours, wall=shortcuts,
-    half=half_traces, empty=empty_traces, filler=fillers)
+    half=half_traces, empty=empty_traces, filler=fillers, matched=matched_traces)
 
-CHANGED = ("renamed", "detour", "wall")  # which not every maze allows
+CHANGED = ("matched", "renamed", "detour", "wall")  # which not every maze allows

@@ -2,9 +2,9 @@
 
 A model that has learnt to write traces is given one, up to ``solution``, and writes the plan
 alone. A plan can fit the maze, and it can fit the trace (lead where the trace leads). Where the
-two part, a model shows which of them it reads. Filler as long as the true trace leaves the plan
-at its positions, so what the true trace does beyond filler is reading; what filler does beyond
-no event at all is position.
+two part, a model shows which of them it reads. Another's trace or filler, if as long as the true
+trace, leaves the plan at its positions, so what the true trace does beyond them is reading, and
+not position. Filler says nothing, but is also strange to a model; another's trace is not.
 """
 
 from collections.abc import Iterable
@@ -22,10 +22,10 @@ from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, every
 
-KINDS = {"true": "its maze's own", "other": "another maze's", "renamed": "own, one cell renamed",
-         "detour": "to another valid way", "wall": "through a wall", "half": "first half of own",
-         "empty": "no event", "filler": "filler, as long as own", "own": "written by the model",
-         "sampled": "the same, sampled"}
+KINDS = {"true": "its maze's own", "other": "another maze's", "matched": "another's, as long",
+         "filler": "filler, as long", "empty": "no event", "half": "first half of own",
+         "renamed": "own, one cell renamed", "detour": "to another valid way",
+         "wall": "through a wall", "own": "written by the model", "sampled": "the same, sampled"}
 PAIRS = [*((kind, "true") for kind in KINDS if kind != "true"), ("empty", "filler")]
 ASKED = ["condition", "seed", "distribution", "given"]
 FITS = ["both", "only_maze", "only_trace", "neither"]

@@ -68,13 +68,13 @@ CLAIMS = (
           "plan_valid: swapped with gaps - correct with gaps",
           ("drunkards_walk", "searchformer")),
     Claim("A model of correct traces reads the trace: behind its maze's own it plans better than "
-          "behind filler as long", "asked here", "given/effects.csv",
-          "plan_valid: correct given true - correct given filler", ("wilson", "drunkards_walk")),
+          "behind another's that is as long", "asked here", "given/effects.csv",
+          "plan_valid: correct given true - correct given matched", ("wilson", "drunkards_walk")),
     Claim("So does a model of other mazes' traces", "asked here", "given/effects.csv",
+          "plan_valid: swapped given true - swapped given matched", ("wilson", "drunkards_walk")),
+    Claim("Words without meaning do not serve a model of other mazes' traces: behind its maze's "
+          "own it plans better than behind filler as long", "asked here", "given/effects.csv",
           "plan_valid: swapped given true - swapped given filler", ("wilson", "drunkards_walk")),
-    Claim("To a model of other mazes' traces its maze's own is worth more than another's",
-          "asked here", "given/effects.csv",
-          "plan_valid: swapped given true - swapped given other", ("wilson", "drunkards_walk")),
     Claim("A model of correct traces plans as well behind what a model of other mazes' traces "
           "wrote as behind its own", "asked here", "subtext/effects.csv",
           "plan_valid: correct given swapped - correct given own", ("wilson", "drunkards_walk"),
