@@ -33,7 +33,8 @@ from helpers.study.specs import EvaluationSpec, ModelSpec
 SMOKE, LAPTOP = load_scale("smoke"), load_scale("laptop")
 TINY = SMOKE.model_copy(update={
     "name": "tiny", "train_examples": 160, "test_examples": 6, "validation_examples": 2,
-    "distributions": ("wilson", "kruskal", "searchformer"), "conditions": ("correct", "swapped"),
+    "trained_on": "searchformer", "distributions": ("searchformer",),
+    "conditions": ("correct", "swapped"),
     "training": SMOKE.training.model_copy(update={
         "warmup_steps": 2, "snapshots": 1, "checkpoint_every": 100, "log_every": 5}),
     "decoding": SMOKE.decoding.model_copy(update={"max_new_tokens": 120})})
@@ -239,7 +240,7 @@ def test_what_was_written_is_what_is_given(run, tables):
 
 def test_drawn_answers_are_others(run, tables):
     model = ModelSpec("correct", 1)
-    greedy, drawn = (steps.written(run, EvaluationSpec(model, "wilson", answering))
+    greedy, drawn = (steps.written(run, EvaluationSpec(model, "searchformer", answering))
                      for answering in ((), (("temperature", 1.0),)))
     assert greedy != drawn
 
@@ -253,7 +254,7 @@ def test_rates_are_those_of_their_rows(run, tables):
     assert (rates[rates["given"] == "true"]["trace_valid"] == 1).all()
     assert (rates["right_plan"] < 0).all()
     for kind in CHANGED:  # mazes that do not allow a change are left out
-        part = rates[(rates["given"] == kind) & (rates["distribution"] == "searchformer")]
+        part = rates[rates["given"] == kind]
         mazes = run.load(run.corpus("test", "searchformer"))
         changed = sum(not np.array_equal(*pair) for pair in zip(
             true_traces(mazes), ASKING[kind](mazes), strict=True))
@@ -290,7 +291,7 @@ def test_claims_name_quantities_of_these_tables(tables):
 
 def test_figures_say_what_they_show(tables):
     rates = tables["given"]["rates"]
-    for figure in (draw_fits(rates, given.KINDS), draw_right_plans(rates, given.KINDS),
+    for figure in (draw_right_plans(rates, given.KINDS),
                    draw_fits(tables["subtext"]["rates"], subtext.WRITERS, "reader")):
         assert png(figure).startswith(b"\x89PNG")
         assert "swapped, Searchformer-style" in figure.alt
