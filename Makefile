@@ -37,7 +37,7 @@ lint: .venv
 	$(HEADLESS) ruff check .
 
 unit: .venv
-	$(HEADLESS) pytest --numprocesses auto --dist loadfile
+	$(HEADLESS) pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # uses what the smoke study has made; what is missing or stale is made anew
 nbval: .venv

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 COLUMNS = ["quantity", "distribution", "estimate", "low", "high", "seeds", "n"]
 
@@ -197,6 +196,7 @@ def mean_and_reach(sums: np.ndarray, sizes: np.ndarray, contrasts: np.ndarray,
 @cache
 def quantile(freedom: float) -> float:
     """Student's t with so many degrees of freedom is within ± this in 95 % of cases."""
+    from scipy.stats import t as student  # a second, only here
     return float(student.ppf(0.975, freedom))
 
 

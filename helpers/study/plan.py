@@ -70,7 +70,8 @@ def prepare(run: Run, experiment: Experiment, *, again: bool = False,
         StudyError: something that takes long is stale and nobody has said what to do.
     """
     for model in experiment.models(run.scale):
-        check_condition(run, model)
+        if not run.store.status(run.model(model)).usable:
+            check_condition(run, model)
     states = [(job, [run.store.status(one) for one in job.products])
               for job in jobs(run, experiment)]
     for job, found in states:

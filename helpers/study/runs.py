@@ -51,6 +51,7 @@ class Run:
         self.scale = scale
         self.folder = (PROJECT / root / scale.name).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._varied: dict[tuple, Scale] = {}  # checking a scale takes a while
         self.store = Store(self.folder, keep=os.environ.get(KEEP) == "1")
 
     def file(self, *parts: str) -> Path:
@@ -64,8 +65,10 @@ class Run:
     def scale_of(self, model: ModelSpec) -> Scale:
         """The scale with a model's variation; parameters of its condition are no part of it."""
         known = CONDITIONS[model.condition].parameters
-        return self.scale.varied((name, value) for name, value in model.variation
-                                 if name not in known)
+        variation = tuple((name, value) for name, value in model.variation if name not in known)
+        if variation not in self._varied:
+            self._varied[variation] = self.scale.varied(variation)
+        return self._varied[variation]
 
     def corpus(self, role: str, generator: str | None = None, scale: Scale | None = None
                ) -> Product:
@@ -138,7 +141,7 @@ class Run:
 
     def report(self, experiment: Experiment) -> Product:
         """The figures of an experiment, and its notebook as a page."""
-        names = ("report.html", *(f"{name}.svg" for name in experiment.figures))
+        names = ("report.html", *experiment.drawn)
         source = (PROJECT / "notebooks" / f"{experiment.notebook}.ipynb").read_text("utf-8")
         cells = ["".join(cell["source"]) for cell in json.loads(source)["cells"]]
         return Product(f"report {experiment.notebook}",

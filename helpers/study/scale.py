@@ -174,8 +174,10 @@ class Scale(_Section):
         Raises:
             ScaleError: no such name, or a value that does not fit.
         """
-        values = self.model_dump()
         given = dict(variation)
+        if not given:
+            return self
+        values = self.model_dump()
         for name, value in given.items():
             place = next((part for part in (values, *(values[key] for key in SECTIONS))
                           if name in part), None)

@@ -142,10 +142,14 @@ class Experiment:
         return sorted(models, key=lambda model: not model.has_trace)
 
     @property
+    def drawn(self) -> list[str]:
+        """The files of its figures."""
+        return [f"{name}.{kind}" for name in self.figures for kind in ("svg", "png")]
+
+    @property
     def published(self) -> list[str]:
         """The files that say what was found."""
-        return [*(f"{name}.csv" for name in (*self.tables, "corpus")),
-                *(f"{name}.svg" for name in self.figures), "run.json"]
+        return [*(f"{name}.csv" for name in (*self.tables, "corpus")), *self.drawn, "run.json"]
 
 
 def every(scale: Scale, *variations: tuple[tuple[str, Value], ...],

@@ -27,7 +27,7 @@ from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.ownmazes import solvable
 from helpers.responses import realigned, respond, right_plans, texts, true_traces, written_traces
-from helpers.show.looks import write_svg
+from helpers.show.looks import write_png, write_svg
 from helpers.show.report import write_report
 from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
@@ -366,9 +366,10 @@ def report(run: Run, experiment: Experiment) -> Path:
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
-    """Writes a figure of a run as SVG; published ones stay."""
+    """Writes a figure of a run as SVG and, for slides, as PNG; published ones stay."""
     if PROJECT / "results" not in folder.parents:
         write_svg(figure, folder / f"{name}.svg")
+        write_png(figure, folder / f"{name}.png")
 
 
 # ── shared ──────────────────────────────────────────────────────────────────────────────
