@@ -1,11 +1,11 @@
 """What a trained model is asked, and what it writes.
 
 A model is given a prompt with its opening word and writes the rest. It may be asked in other
-ways: with the response at other positions (a *gap*, see `helpers.layouts`), or with the trace
-given, so that the plan alone is left to write.
+ways (`helpers.asking`): with the response at other positions (a *gap*, see `helpers.layouts`), or
+with the trace given, so that the plan alone is left to write.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from helpers.conditions import CONDITIONS, Examples, lenders, prompts
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus, Segments
 from helpers.decoding import generate
 from helpers.engine.precision import autocast
-from helpers.engine.registry import Registry
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import Maze, MazeError, Mazes
@@ -25,13 +24,14 @@ from helpers.training import to_tensors
 
 def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
             batch_size: int = 256, gap: int | np.ndarray = 0,
-            traces: Sequence[np.ndarray] | None = None, title: str | None = None
-            ) -> list[np.ndarray]:
-    """A model's greedy answer to every maze of a corpus, uint16 ids after the opening word.
+            traces: Sequence[np.ndarray] | None = None, temperature: float = 0.0,
+            title: str | None = None) -> list[np.ndarray]:
+    """A model's answer to every maze of a corpus, uint16 ids after the opening word.
 
     Args:
         gap: by how much the positions of a response are shifted, one number or int [n].
         traces: the events given, uint16 ids, one array a maze; they are part of the answer.
+        temperature: 0 for greedy answers, see `decoding.Decoder`.
 
     Raises:
         ValueError: traces are given to a model that has learnt to write none.
@@ -41,7 +41,7 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
     placed = [positions(len(prompt), opening, shift)
               for prompt, opening, shift in zip(asked, openings, gaps, strict=True)]
     found = generate(model, asked, max_new_tokens=max_new_tokens, batch_size=batch_size,
-                     positions=placed, title=title)
+                     temperature=temperature, positions=placed, title=title)
     if traces is None:
         return found
     return [np.append(prompt[opening + 1:], plan)
@@ -149,11 +149,6 @@ def written_traces(corpus: Corpus, texts: Sequence[str]) -> list[np.ndarray]:
     """The traces that stand in examples or responses to each maze, as far as they were written."""
     words = [text.split(" reasoning ", 1)[1].split(" solution", 1)[0] for text in texts]
     return [corpus.vocabulary.encode(part.removesuffix(" end")) for part in words]
-
-
-# ways of asking that stand for themselves; `own` is what the model itself has written
-ASKING: dict[str, Callable] = Registry(
-    realigned=realigned, true=true_traces, other=other_traces, own=written_traces)
 
 
 def prompt_lengths(corpus: Corpus) -> np.ndarray:

@@ -3,6 +3,7 @@
 from helpers.engine.registry import Registry
 from helpers.experiments import (
     coupling,
+    given,
     grpo,
     headline,
     length,
@@ -10,6 +11,7 @@ from helpers.experiments import (
     position,
     regime,
     subnetwork,
+    subtext,
 )
 from helpers.study.specs import Experiment
 
@@ -22,4 +24,6 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     "length": length.EXPERIMENT,
     "grpo": grpo.EXPERIMENT,
     "subnetwork": subnetwork.EXPERIMENT,
+    "given": given.EXPERIMENT,
+    **subtext.EXPERIMENTS,
 })

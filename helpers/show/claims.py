@@ -102,6 +102,26 @@ CLAIMS = (
     Claim("It makes plans better than as many supervised steps more", "asked here",
           "grpo/effects.csv", "plan_valid: swapped after grpo - swapped after continued",
           ("wilson",)),
+    Claim("A model of correct traces reads the trace: behind its maze's own it plans better than "
+          "behind another's that is as long", "asked here", "given/effects.csv",
+          "plan_valid: correct given true - correct given matched", ("wilson", "drunkards_walk")),
+    Claim("So does a model of other mazes' traces", "asked here", "given/effects.csv",
+          "plan_valid: swapped given true - swapped given matched", ("wilson", "drunkards_walk")),
+    Claim("Words without meaning do not serve a model of other mazes' traces: behind its maze's "
+          "own it plans better than behind filler as long", "asked here", "given/effects.csv",
+          "plan_valid: swapped given true - swapped given filler", ("wilson", "drunkards_walk")),
+    Claim("A model of correct traces plans as well behind what a model of other mazes' traces "
+          "wrote as behind its own", "asked here", "subtext/effects.csv",
+          "plan_valid: correct given swapped - correct given own", ("wilson", "drunkards_walk"),
+          "not below"),
+    Claim("A model of other mazes' traces plans as well behind what a model of correct ones wrote "
+          "as behind its own", "asked here", "subtext/effects.csv",
+          "plan_valid: swapped given correct - swapped given own", ("wilson", "drunkards_walk"),
+          "not below"),
+    Claim("A model of correct traces plans as well behind those of another seed as behind its own",
+          "asked here", "subtext/effects.csv",
+          "plan_valid: correct given another seed - correct given own",
+          ("wilson", "drunkards_walk"), "not below"),
 )
 
 

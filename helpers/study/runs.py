@@ -10,13 +10,14 @@ import re
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
 import psutil
 import torch
 
+from helpers.asking import ASKING
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
@@ -26,8 +27,8 @@ from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
-from helpers.responses import ASKING, respond, right_plans, texts
-from helpers.show import charts, curves, sentences, tracecharts
+from helpers.responses import respond, right_plans, texts, written_traces
+from helpers.show import charts, curves, fits, sentences, tracecharts
 from helpers.show.report import write_report
 from helpers.study import tuning
 from helpers.study.products import Product, Store
@@ -37,7 +38,7 @@ from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
-FIGURES = (charts, curves, sentences, tracecharts)  # what a report shows is made by these
+FIGURES = (charts, curves, fits, sentences, tracecharts)  # what a report shows is made by these
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -117,14 +118,15 @@ class Run:
         scale, asked = self.scale_of(spec.model), dict(spec.answering)
         asking = [ASKING[asked[name]] for name in ("gap", "given") if asked.get(name) in ASKING]
         asking += [right_plans] * ("given" in asked)
-        own = asked.get("given") == "own"  # the trace that the model has written unasked
+        source = [spec.source] if spec.source else []
+        asking += [written_traces for _ in source]
         folder, _, name = f"evaluation/{spec.name}".rpartition("/")
         return Product(f"answers {spec.name}",
                        (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
                        {"max_new_tokens": scale.decoding.max_new_tokens, **asked},
                        (load_model, respond, judge, texts, *asking), "06_evaluation", (
                            self.model(spec.model), self.corpus("test", spec.distribution, scale),
-                           *([self.answers(replace(spec, answering=()))] if own else [])))
+                           *map(self.answers, source)))
 
     def evaluations(self, experiment: Experiment) -> list[EvaluationSpec]:
         """What an experiment's tables show: its own, and what else it gathers that is there."""

@@ -207,18 +207,31 @@ def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
     """
     specs = list(specs)
     for spec in specs:
-        product = run.answers(spec)
-        if run.store.status(product).usable:
-            continue
+        _answer(run, spec)
+    return all_rows(run, specs)
+
+
+def _answer(run: Run, spec: EvaluationSpec) -> None:
+    """Makes the answers of one evaluation, and first those whose traces it is given."""
+    product = run.answers(spec)
+    if run.store.status(product).usable:
+        return
+    if spec.source:
+        _answer(run, spec.source)
+    first = together.rank() == 0
+    lock = exclusive(run.file(product.files[0]).with_suffix(".lock"))
+    with lock if first else nullcontext():  # two models may be given the same traces
+        there = torch.tensor(float(first and run.store.status(product).usable))
+        if together.add(there):
+            return
         path = run.store.use(run.model(spec.model))
         mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
-        with _making(run, product) if together.rank() == 0 else nullcontext():
+        with _making(run, product) if first else nullcontext():
             rows, responses = judged(run, spec.model, mazes, path, asking(run, spec, mazes),
                                      device(), title=f"answers {spec.name.replace('/', ' ')}")
-            if together.rank() == 0:
+            if first:
                 _write_answers(run, product, rows, texts(mazes, spec.model.condition, responses))
         together.wait()  # what is written here may be read for the next
-    return all_rows(run, specs)
 
 
 def _write_answers(run: Run, product: Product, rows: pd.DataFrame, written: Iterable[str]) -> None:
