@@ -17,15 +17,17 @@ import pytest
 from helpers import __main__ as cli
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
+from helpers.commands import mazes
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
 from helpers.maze import Maze
 from helpers.model import ModelConfig
+from helpers.optimisation import TrainingConfig
 from helpers.responses import answer
 from helpers.rules import explain, picture
 from helpers.share import examples
-from helpers.training import Trainer, TrainingConfig
+from helpers.training import Trainer
 
 PROMPT = "query start 0 0 goal 2 2 wall 2 0 wall 0 1"
 PLAN = "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 2 2"
@@ -528,7 +530,7 @@ def test_files_that_cannot_be_written(capsys, monkeypatch, error, line):
     """Whatever command meets it, and wherever: no traceback."""
     def fail(args):
         raise error
-    monkeypatch.setattr(cli, "generate", fail)
+    monkeypatch.setattr(mazes, "generate", fail)
     assert run("generate") == 1
     assert capsys.readouterr() == ("", f"helpers: {line}\n")
 
