@@ -114,12 +114,12 @@ def mounted(place: Path, options: str) -> Iterator[None]:
 def disks(folder: Path, undisturbed: Path) -> None:
     """A disk that is full ever later, then one that takes nothing any more."""
     place = folder / "disk"
+    takes = sum(path.stat().st_size for path in undisturbed.rglob("*") if path.is_file())
     with mounted(place, "size=64k"):
-        for size in ("64k", "300k", "600k", "1m", "2m"):
-            subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True)
-            if size == "2m":
-                break
-            refused(place, "No space left on device|no space")
+        for share in (0.05, 0.3, 0.6, 0.8):
+            size = f"remount,size={int(share * takes)}"
+            subprocess.run(["mount", "-o", size, place], check=True)
+            refused(place, "No space left on device|no space left")
         subprocess.run(["mount", "-o", "remount,size=1g", place], check=True)
         finished(place)
         same(place / SCALE, undisturbed)
