@@ -67,6 +67,16 @@ CLAIMS = (
           "distribution", "asked here", "position/effects.csv",
           "plan_valid: swapped with gaps - correct with gaps",
           ("drunkards_walk", "searchformer")),
+    *(Claim(f"More of the plan can be read off the stream of `{condition}` at `solution` than off "
+            "the prompt", "asked here", "latents/effects.csv",
+            f"plan at solution: {condition} - prompt", ("wilson",))
+      for condition in ("solution_only", "correct", "swapped")),
+    Claim("The trace adds to what the stream of `correct` tells of the plan", "asked here",
+          "latents/effects.csv", "plan: correct at solution - at reasoning", ("wilson",)),
+    *(Claim(f"With all of another maze's stream at `solution`, `{condition}` plans that maze: more "
+            "than half of its plans", "asked here", "latents/effects.csv",
+            f"fits_other: {condition} patched - {condition}", ("wilson",), "half")
+      for condition in ("solution_only", "correct", "swapped")),
 )
 
 

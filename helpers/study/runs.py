@@ -26,7 +26,7 @@ from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import ASKING, respond, right_plans, texts
-from helpers.show import charts, curves, sentences
+from helpers.show import charts, curves, probing, sentences
 from helpers.show.report import write_report
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
@@ -142,7 +142,7 @@ class Run:
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *(function for module in (charts, curves, sentences)
+                       (write_report, *(function for module in (charts, curves, probing, sentences)
                                        for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
