@@ -39,7 +39,7 @@ PLACES = ("reasoning", "mid-trace", "solution")  # mid-trace: behind the middle 
 TARGETS = {"plan": PLACES, "open": PLACES[1:2], "wall": PLACES}  # what is asked where
 FIT = 2000  # training mazes that probes are fitted on
 ASKED = 500  # test mazes that they are asked about
-PATCHED = 200  # of these, mazes whose stream is replaced
+PATCHED = 100  # of these, mazes whose stream is replaced
 PATCH = " patched"  # everything at `solution` is the other maze's
 
 
