@@ -68,7 +68,7 @@ CLAIMS = (
           "plan_valid: swapped with gaps - correct with gaps",
           ("drunkards_walk", "searchformer")),
     *(Claim(f"More of the plan can be read off the stream of `{condition}` at `solution` than off "
-            "the prompt", "asked here", "latents/effects.csv",
+            "the prompt, in points of AUROC", "asked here", "latents/effects.csv",
             f"plan at solution: {condition} - prompt", ("wilson",))
       for condition in ("solution_only", "correct", "swapped")),
     Claim("The trace adds to what the stream of `correct` tells of the plan", "asked here",
