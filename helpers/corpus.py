@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-import networkx
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -275,6 +274,7 @@ def count_possible(generator: str, rows: int, cols: int) -> Possible:
     Known for generators that draw the spanning trees of a grid of rooms, all of them:
     Kirchhoff's theorem counts those. A grid without two free cells poses no problem.
     """
+    import networkx  # a third of a second, only here
     offsets = GENERATORS[generator].rooms if generator in GENERATORS else ()
     if not offsets:
         return Possible(float("nan"), float("nan"))

@@ -10,8 +10,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
-from statsmodels.stats.proportion import proportion_confint
 
 from helpers.conditions import CONDITIONS
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus
@@ -84,6 +82,7 @@ def interval(successes: float, n: float) -> tuple[float, float]:
     """95 % Wilson-score interval of a rate (Edwin Wilson's); (nan, nan) for n = 0."""
     if n == 0:
         return float("nan"), float("nan")
+    from statsmodels.stats.proportion import proportion_confint  # seconds, only here
     low, high = proportion_confint(successes, n, alpha=0.05, method="wilson")
     return float(low), float(high)
 
@@ -119,6 +118,7 @@ def independent(valid: pd.Series, grid: pd.Series) -> float:
     if rate in (0, 1) or grids < 2:
         return grids
     between = grids / (grids - 1) * float((off**2).sum()) / n**2
+    from scipy.stats import t as student  # a second, only here
     worth = min(n, rate * (1 - rate) / between) if between else n
     return worth * (student.ppf(0.975, n - 1) / student.ppf(0.975, grids - 1)) ** 2
 

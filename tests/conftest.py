@@ -8,6 +8,15 @@ from hypothesis import settings
 settings.register_profile("compiled", deadline=None)
 settings.load_profile("compiled")
 
+# modules that take longest, longest first: at the end, one core would wait for the other
+LONG = ("test_recipes", "test_training", "test_run_graph", "test_compiling", "test_position",
+        "test_study", "test_products", "test_steps", "test_loss_curve", "test_decoding")
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture(scope="module")
 def one_thread():

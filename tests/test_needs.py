@@ -1,7 +1,6 @@
 """What steps ask of a cluster: follows from the scale, whatever machine submits; as documented."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,29 +77,6 @@ def test_parameters_are_nearly_those_of_a_model():
 
 
 # ── how a study is submitted ────────────────────────────────────────────────────────────
-
-
-def test_snakemake_knows_what_each_step_asks_for(tmp_path):
-    """As a dry run tells it."""
-    command = [sys.executable, "-m", "helpers.study.surroundings", sys.executable, "-m",
-               "snakemake", "--snakefile", str(PROJECT / "Snakefile"), "--directory",
-               str(tmp_path), "--cores", "1", "--dry-run", "--nolock", "--config", "scale=paper",
-               "experiment=headline", f"root={tmp_path}"]
-    said = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
-    assert said.returncode == 0, said.stderr
-    text = said.stdout + said.stderr
-    parts = {}
-    for part in re.split(r"\n(?=(?:local)?rule )", text):
-        if named := re.match(r"(?:local)?rule (\w+):", part):
-            parts.setdefault(named[1], part)
-    run = Run(load_scale("paper"), tmp_path)
-    for rule, condition in (("training", "correct"), ("training_without_trace", "solution_only")):
-        model = next(one for one in HEADLINE.models(run.scale) if one.condition == condition)
-        assert f"gpu={needs.training(run, model).gpu}, " in parts[rule]
-    for rule, want in (("corpora", needs.corpora(run.scale)), ("report", needs.tables(run.scale))):
-        assert f"mem_mb={want.mem_mb}, " in parts[rule]
-        assert f"runtime={want.runtime}" in parts[rule]
-        assert "gpu=" not in parts[rule]
 
 
 @pytest.mark.parametrize(("profile", "cuda"), [(True, True), (False, True), (False, False)])

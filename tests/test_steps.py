@@ -417,10 +417,11 @@ def test_figures_are_the_same_to_the_byte(tmp_path):
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         steps.save_figure(drawn(), tmp_path / name, "line")
-    one, other = ((tmp_path / name / "line.svg").read_bytes() for name in ("one", "other"))
-    assert one == other
-    assert one.lstrip().startswith(b"<?xml")
-    assert b"<dc:date>" not in one
+    for kind, begin in (("svg", b"<?xml"), ("png", b"\x89PNG")):
+        one, other = ((tmp_path / name / f"line.{kind}").read_bytes() for name in ("one", "other"))
+        assert one == other
+        assert one.lstrip().startswith(begin)
+        assert b"<dc:date>" not in one
 
 
 def test_published_figures_stay(tmp_path, monkeypatch):

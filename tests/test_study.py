@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -112,40 +111,6 @@ def test_notebooks_take_what_the_run_graph_gives(name):
     """Papermill only warns of a name that the notebook does not have."""
     given = {"scale", "experiment", "root"} | ({"model"} if name[:2] in ("05", "06") else set())
     assert given <= parameters(PROJECT / "notebooks" / f"{name}.ipynb")
-
-
-def dry_run(snakefile: Path, *config: str, cwd: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "snakemake", "-n", "-p", "--cores", "1",
-                           "--snakefile", snakefile, "--config", *config],
-                          cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True)
-
-
-def test_the_run_graph_works_from_anywhere(tmp_path):
-    """It writes under the root it is given, not where it is called, and reaches every model."""
-    done = dry_run(PROJECT / "Snakefile", "scale=smoke", f"root={tmp_path / 'runs'}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
-    for model in EXPERIMENT.models(load_scale("smoke")):
-        assert f"-r model {model.name}" in done.stdout
-    assert done.stdout.count("papermill") == 1 + 2 * 3 + 1
-
-
-def test_the_run_graph_of_two_seeds_trains_two_models(tmp_path):
-    """A seed of its own for each, all the way to the notebook's parameters."""
-    for part in ("helpers", "notebooks", "scales"):
-        shutil.copytree(PROJECT / part, tmp_path / part,
-                        ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "Snakefile", tmp_path)
-    (tmp_path / "scales" / "two.yml").write_text("extends: smoke\nseeds: [3, 7]\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "-p", "--cores", "1", "--config", "scale=two"],
-        cwd=tmp_path, env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
-        text=True)
-    assert done.returncode == 0, done.stderr
-    for condition in ("solution_only", "correct", "swapped"):
-        for seed in (3, 7):
-            assert done.stdout.count(f"-r model {condition}_{seed} ") == 2  # trained and asked
-    assert "_1 " not in done.stdout
 
 
 # ── what is up to date ──────────────────────────────────────────────────────────────────
@@ -274,25 +239,6 @@ def test_what_lacks_in_the_middle_is_made(run, kind):
             needs.add(one.name)
             waiting += one.inputs
         assert run.file(job.marker).exists() == (lost.name not in needs), job.name
-
-
-def test_a_scales_name_stays_text(tmp_path):
-    """From the command line into the notebook, where it looks like a number to Snakemake."""
-    for part in ("helpers", "notebooks"):
-        shutil.copytree(PROJECT / part, tmp_path / part)
-    shutil.copy(PROJECT / "Snakefile", tmp_path)
-    (tmp_path / "scales").mkdir()
-    text = (PROJECT / "scales/smoke.yml").read_text()
-    for name in ("6_8", "010"):
-        (tmp_path / f"scales/{name}.yml").write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--directory", f"runs/{name}", "--dry-run",
-             "--printshellcmds", "--cores", "1", "--config", f"scale={name}"],
-            cwd=tmp_path, env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
-            text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        commands = re.findall(r" -r scale (\S+) -r experiment ", done.stdout + done.stderr)
-        assert commands == [name] * 8  # corpus, three models trained and evaluated, analysis
 
 
 def test_papermill_gives_a_notebook_text(tmp_path):

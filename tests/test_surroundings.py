@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -119,40 +118,7 @@ def test_nothing_to_run(arguments, monkeypatch):
     assert "\n" not in caught.value.code
 
 
-# ── the run graph and make, from a folder with an odd name ──────────────────────────────
-
-
-def copy_of_project(folder: Path) -> Path:
-    for name in ("helpers", "notebooks", "scales", "Snakefile", "Makefile"):
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
-
-
-def test_the_run_graph_from_elsewhere(tmp_path):
-    """Plainly called from another directory, in a folder with an odd name: runs/<scale>."""
-    folder = tmp_path / ODD
-    folder.mkdir()
-    copy_of_project(folder)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", folder / "Snakefile", "--config",
-         "scale=smoke", "--cores", "2", "--dry-run", "--printshellcmds", "jobs/corpora.done"],
-        cwd=elsewhere, env=environment() | {"PYTHONPATH": ""}, capture_output=True, text=True,
-        timeout=300)
-    assert done.returncode == 0, done.stderr
-    command = re.search(r"^ *Shell command: (.*papermill.*)$|^ *(OMP_NUM.*papermill.*)$",
-                        done.stdout + done.stderr, re.MULTILINE)
-    words = shlex.split(command[1] or command[2])
-    assert words[1] == words[4] == sys.executable
-    for word in (f"{folder}/notebooks", f"{folder}/notebooks/04_corpus.ipynb", f"{folder}/runs"):
-        assert word in words
-    assert (folder / "runs" / "smoke").is_dir()
-    assert {path.name for path in elsewhere.iterdir()} <= {".snakemake"}  # its own log
+# ── make, from a folder with an odd name ────────────────────────────────────────────────
 
 
 STUB = """#!/usr/bin/env python3

@@ -16,21 +16,23 @@ Shapes: N tokens of a packed batch, B rows, T positions, H query heads, K key/va
 D head width.
 """
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 
 from helpers.engine.compiling import compile_once
 
-BLOCK = 128  # queries, and keys, of a block; N takes a multiple of it
+if TYPE_CHECKING:  # its import takes seconds: only where a GPU's attention is made
+    from torch.nn.attention.flex_attention import BlockMask
 
-# one kernel for every N: sizes are arguments, so a batch of another length compiles nothing
-_compiled = compile_once(flex_attention)
+BLOCK = 128  # queries, and keys, of a block; N takes a multiple of it
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────
@@ -70,7 +72,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 # ── packed tokens ───────────────────────────────────────────────────────────────────────
 
 
-def document_mask(starts: Tensor) -> BlockMask:
+def document_mask(starts: Tensor) -> "BlockMask":
     """Which tokens see which: those before them in their own example, and themselves.
 
     Args:
@@ -92,6 +94,7 @@ def document_mask(starts: Tensor) -> BlockMask:
     def visible(b, h, q, k):
         return (k <= q) & (k >= starts[q])
 
+    from torch.nn.attention.flex_attention import BlockMask
     return BlockMask.from_kv_blocks(*_listed(seen & ~whole), *_listed(whole), BLOCK_SIZE=BLOCK,
                                     mask_mod=visible, seq_lengths=(n, n))
 
@@ -103,7 +106,7 @@ def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
     return number[None, None], order[None, None]
 
 
-def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: BlockMask) -> Tensor:
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: "BlockMask") -> Tensor:
     """Attention of packed tokens.
 
     Args:
@@ -112,11 +115,19 @@ def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: BlockMask) -> Tensor
     Returns:
         [N, H, D].
     """
+    from torch.nn.attention.flex_attention import flex_attention
     # a step that is compiled as a whole takes the plain function in
     plain = torch.compiler.is_compiling() or not q.is_cuda
-    attend = flex_attention if plain else _compiled
+    attend = flex_attention if plain else _compiled()
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
     return attend(q, k, v, block_mask=mask, enable_gqa=True)[0].transpose(0, 1)
+
+
+@cache
+def _compiled():
+    """One kernel for every N: sizes are arguments, so another length compiles nothing."""
+    from torch.nn.attention.flex_attention import flex_attention
+    return compile_once(flex_attention)
 
 
 # ── a cache ─────────────────────────────────────────────────────────────────────────────

@@ -9,16 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch._dynamo import config as _tracing
-from torch._functorch import config as _differentiating
 
 from helpers.engine import caches
-
-# sizes vary from batch to batch, floats are settings: tried as variables, they compile all twice
-_tracing.specialize_float = True
-# what is compiled stays on disk for the next training; PyTorch leaves out functions with a
-# gradient of their own (packing has one), although the code of both is in the key
-_differentiating.autograd_cache_allow_custom_autograd_functions = True
 
 
 @cache
@@ -73,4 +65,18 @@ def _try(device: str) -> str | None:
 
 def compile_once(function: Callable) -> Callable:
     """The function through torch.compile, once for tensors of any size."""
+    _settle()
     return torch.compile(function, dynamic=True)
+
+
+@cache
+def _settle() -> None:
+    """What PyTorch's compiler is told, once; its import takes seconds, so not earlier."""
+    from torch._dynamo import config as tracing
+    from torch._functorch import config as differentiating
+    # sizes vary from batch to batch, floats are settings: tried as variables, they compile all
+    # twice
+    tracing.specialize_float = True
+    # what is compiled stays on disk for the next training; PyTorch leaves out functions with a
+    # gradient of their own (packing has one), although the code of both is in the key
+    differentiating.autograd_cache_allow_custom_autograd_functions = True

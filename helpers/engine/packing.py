@@ -7,14 +7,17 @@ Shapes: N tokens of a packed batch, B examples.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask
 
 from helpers.engine.attention import document_mask
 from helpers.engine.compiling import can_compile
+
+if TYPE_CHECKING:  # its import takes seconds
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Packing:
     places: Tensor | None  # int64 [P], for each place of all groups the token that stands there
     tokens_at: Tensor | None  # int64 [N], the inverse: for each token its place
     shapes: list[tuple[int, int]]  # (b, t) of each group; P is the sum of b·t
-    mask: BlockMask | None = None  # which tokens see which, where attention goes without rows
+    mask: "BlockMask | None" = None  # which tokens see which, where attention goes without rows
 
     def to(self, device) -> "Packing":
         if torch.device(device).type == "cuda" and can_compile("cuda"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from helpers.engine.files import PROJECT, atomic
 from helpers.maze import Maze
 from helpers.show.figures import draw_borrowed
-from helpers.show.looks import Figure, png, write_svg
+from helpers.show.looks import Figure, write_png, write_svg
 
 MAZE = Maze.from_ascii("########",
                        "#...G...",
@@ -39,8 +39,7 @@ def write(folder: Path) -> list[Path]:
     figure = draw()
     svg, picture, words = (folder / f"borrowed.{kind}" for kind in ("svg", "png", "txt"))
     write_svg(figure, svg)
-    with atomic(picture, "wb") as file:
-        file.write(png(figure, dpi=1200 / figure.get_figwidth()))
+    write_png(figure, picture, width=1200)
     with atomic(words, "w") as file:
         file.write(figure.alt + "\n")
     return [svg, picture, words]

@@ -35,7 +35,7 @@ def draw_probes(table: pd.DataFrame) -> Figure:
     """
     table = table.fillna({"variation": ""})
     at_places = table[table["place"] != "prompt"]
-    targets, places = (list(at_places[name].unique()) for name in ("target", "place"))
+    places, targets = _order(at_places, "condition", "place"), _order(at_places, "place", "target")
     figure, axes = new_figure(max(len(targets), 1), max(len(places), 1),
                               (3.6 * max(len(places), 1), 2.9 * max(len(targets), 1) + 0.8),
                               sharex=True, sharey=True)
@@ -64,6 +64,11 @@ def draw_probes(table: pd.DataFrame) -> Figure:
                           for row in part[part["state"] == part["state"].max()].itertuples()) + "."
                       for (target, place), part in best.groupby(["target", "place"], sort=False)))
     return figure
+
+
+def _order(table: pd.DataFrame, by: str, name: str) -> list[str]:
+    """The values of a column, in the order in which they come where most of them do."""
+    return max((list(part[name].unique()) for _, part in table.groupby(by)), key=len, default=[])
 
 
 def _lines(ax: Axes, cell: pd.DataFrame, prompt: pd.DataFrame) -> None:
@@ -158,7 +163,9 @@ def told(table: pd.DataFrame, target: str) -> pd.DataFrame:
               for number in table["state"].astype(float)]
     table = table.assign(text=texts, state=states)
     wide = table.pivot(index=[*MODEL, "features"], columns=["place", "state"], values="text")
-    return wide[list(dict.fromkeys(zip(table["place"], table["state"], strict=True)))].fillna("")
+    places = [*_order(table[table["place"] != "prompt"], "condition", "place"), "prompt"]
+    return wide[[(place, state) for place in places
+                 for state in table["state"][table["place"] == place].unique()]].fillna("")
 
 
 def _gaps(variation: str) -> str:

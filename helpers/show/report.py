@@ -8,14 +8,13 @@ import sys
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-
-import nbformat
-from jinja2 import DictLoader
-from nbconvert import HTMLExporter
-from nbconvert.filters import markdown2html
+from typing import TYPE_CHECKING
 
 from helpers.engine.files import PROJECT, atomic
 from helpers.show.sentences import caution
+
+if TYPE_CHECKING:  # Jupyter's packages take seconds: only where a page is written
+    from nbformat import NotebookNode
 
 # a figure with its words, in a template of nbconvert
 PICTURE = """\
@@ -60,6 +59,9 @@ def write_report(notebook: Path, target: Path, about: dict) -> None:
         target: the HTML file.
         about: what ``run.json`` says; of it scale, date, commit and dirty are shown.
     """
+    import nbformat
+    from jinja2 import DictLoader
+    from nbconvert import HTMLExporter
     page = nbformat.read(notebook, as_version=4)
     _without_paths(page, Path(target).resolve().parent)
     page.metadata["title"] = f"Study {about['scale']['name']}"
@@ -73,6 +75,7 @@ def write_report(notebook: Path, target: Path, about: dict) -> None:
 
 def header(about: dict) -> str:
     """The top of the page, as HTML."""
+    from nbconvert.filters import markdown2html
     commit = about.get("commit") or "not recorded"
     rows = {"study": about["scale"]["name"], "date": about.get("date") or "not recorded",
             "commit": commit + (", with changes that are not committed" if about.get("dirty")
@@ -83,7 +86,7 @@ def header(about: dict) -> str:
     return f"<header>{banner}<dl>{listing}</dl></header>"
 
 
-def _without_paths(page: nbformat.NotebookNode, folder: Path) -> None:
+def _without_paths(page: "NotebookNode", folder: Path) -> None:
     """Shortens this machine's paths in sources and texts, the longest first."""
     names = {str(folder): ".", str(folder.parent): "..", str(PROJECT): "borrowed-traces",
              sys.prefix: "python", str(Path.home()): "~"}
@@ -102,7 +105,7 @@ def _without_paths(page: nbformat.NotebookNode, folder: Path) -> None:
                 place[kind] = shorten(place[kind])
 
 
-def _texts(output: nbformat.NotebookNode) -> Iterable[tuple[dict, str]]:
+def _texts(output: "NotebookNode") -> Iterable[tuple[dict, str]]:
     """Where the texts of an output lie; images and other data are no texts."""
     if output.output_type == "stream":
         yield output, "text"

@@ -84,6 +84,8 @@ def _definitions_of(module: str) -> dict[str, ast.AST]:
 
     def visit(node: ast.AST, prefix: str) -> None:
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):  # no definitions in there
+                continue
             inner = prefix
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
                 found[prefix + child.name] = child

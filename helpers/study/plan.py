@@ -51,8 +51,11 @@ def jobs(run: Run, experiment: Experiment) -> list[Job]:
     for model in models:
         asked = [run.answers(one) for one in evaluations if one.model == model]
         found.append(Job(f"evaluation {model.name}", tuple(asked)))
-    return [*found, Job(f"analysis {experiment.notebook}", (run.tables(experiment),)),
-            Job(f"report {experiment.notebook}", (run.report(experiment),))]
+    # figures and the page are from the notebook that made the tables: who stopped in between has
+    # neither, and goes through it again
+    tables, report = run.tables(experiment), run.report(experiment)
+    return [*found, Job(f"analysis {experiment.notebook}", (tables, report)),
+            Job(f"report {experiment.notebook}", (report,))]
 
 
 def prepare(run: Run, experiment: Experiment, *, again: bool = False,
@@ -70,7 +73,8 @@ def prepare(run: Run, experiment: Experiment, *, again: bool = False,
         StudyError: something that takes long is stale and nobody has said what to do.
     """
     for model in experiment.models(run.scale):
-        check_condition(run, model)
+        if not run.store.status(run.model(model)).usable:
+            check_condition(run, model)
     states = [(job, [run.store.status(one) for one in job.products])
               for job in jobs(run, experiment)]
     for job, found in states:

@@ -10,31 +10,35 @@ import re
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
 import psutil
 import torch
 
+from helpers.asking import ASKING
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, build
 from helpers.engine.files import PROJECT, sha256
+from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
-from helpers.responses import ASKING, respond, right_plans, texts
-from helpers.show import charts, curves, probing, sentences
+from helpers.responses import respond, right_plans, texts, written_traces
+from helpers.show import charts, curves, fits, probing, sentences, tracecharts
 from helpers.show.report import write_report
+from helpers.study import tuning
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
-from helpers.training import Trainer, has_bfloat16
+from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
+FIGURES = (charts, curves, fits, probing, sentences, tracecharts)  # what reports show is theirs
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -50,6 +54,7 @@ class Run:
         self.scale = scale
         self.folder = (PROJECT / root / scale.name).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._varied: dict[tuple, Scale] = {}  # checking a scale takes a while
         self.store = Store(self.folder, keep=os.environ.get(KEEP) == "1")
 
     def file(self, *parts: str) -> Path:
@@ -63,8 +68,10 @@ class Run:
     def scale_of(self, model: ModelSpec) -> Scale:
         """The scale with a model's variation; parameters of its condition are no part of it."""
         known = CONDITIONS[model.condition].parameters
-        return self.scale.varied((name, value) for name, value in model.variation
-                                 if name not in known)
+        variation = tuple((name, value) for name, value in model.variation if name not in known)
+        if variation not in self._varied:
+            self._varied[variation] = self.scale.varied(variation)
+        return self._varied[variation]
 
     def corpus(self, role: str, generator: str | None = None, scale: Scale | None = None
                ) -> Product:
@@ -85,6 +92,9 @@ class Run:
     def model(self, spec: ModelSpec) -> Product:
         """The trained weights of a model."""
         scale, condition = self.scale_of(spec), CONDITIONS[spec.condition]
+        if spec.before:
+            return tuning.product(scale, spec, self.model, self.corpus("train", scale=scale),
+                                  self.parameters(spec))
         settings = {"condition": spec.condition, "seed": spec.seed,
                     "parameters": self.parameters(spec), "model": scale.transformer().shape(),
                     "training": scale.training.effective()}
@@ -108,14 +118,15 @@ class Run:
         scale, asked = self.scale_of(spec.model), dict(spec.answering)
         asking = [ASKING[asked[name]] for name in ("gap", "given") if asked.get(name) in ASKING]
         asking += [right_plans] * ("given" in asked)
-        own = asked.get("given") == "own"  # the trace that the model has written unasked
+        source = [spec.source] if spec.source else []
+        asking += [written_traces for _ in source]
         folder, _, name = f"evaluation/{spec.name}".rpartition("/")
         return Product(f"answers {spec.name}",
                        (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
                        {"max_new_tokens": scale.decoding.max_new_tokens, **asked},
                        (load_model, respond, judge, texts, *asking), "06_evaluation", (
                            self.model(spec.model), self.corpus("test", spec.distribution, scale),
-                           *([self.answers(replace(spec, answering=()))] if own else [])))
+                           *map(self.answers, source)))
 
     def evaluations(self, experiment: Experiment) -> list[EvaluationSpec]:
         """What an experiment's tables show: its own, and what else it gathers that is there."""
@@ -136,14 +147,14 @@ class Run:
 
     def report(self, experiment: Experiment) -> Product:
         """The figures of an experiment, and its notebook as a page."""
-        names = ("report.html", *(f"{name}.svg" for name in experiment.figures))
+        names = ("report.html", *experiment.drawn)
         source = (PROJECT / "notebooks" / f"{experiment.notebook}.ipynb").read_text("utf-8")
         cells = ["".join(cell["source"]) for cell in json.loads(source)["cells"]]
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *(function for module in (charts, curves, probing, sentences)
-                                       for function in functions_of(module))),
+                       (write_report, *(function for module in FIGURES
+                                        for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
     def corpora(self, experiment: Experiment) -> list[Product]:
