@@ -7,6 +7,8 @@ KEEP ?=
 # where steps run, if not here: profiles/slurm (docs/cluster.md)
 PROFILE ?=
 PYTHON ?= python3
+# of `make test-faults`
+KILLS ?= 50
 # e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
 TORCH_INDEX ?=
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -19,7 +21,7 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
 .PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides \
-        clean .venv test-slurm explore page test-browser chromium
+        clean .venv test-slurm test-faults explore page test-browser chromium
 
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -47,6 +49,10 @@ nbval: .venv
 smoke: .venv
 	rm -rf runs/smoke
 	$(HEADLESS) helpers study --scale smoke
+
+# kills smoke studies KILLS times, fills their disk, sets their clock back
+test-faults: .venv
+	.venv/bin/python -E -m helpers.study.surroundings python tests/faults.py $(KILLS)
 
 # a one-node cluster on this machine, from Debian's packages; needs root (docs/cluster.md)
 test-slurm: .venv/.cluster
