@@ -6,6 +6,7 @@ from helpers.experiments import (
     given,
     grpo,
     headline,
+    latents,
     length,
     plan_weight,
     position,
@@ -26,4 +27,5 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     "subnetwork": subnetwork.EXPERIMENT,
     "given": given.EXPERIMENT,
     **subtext.EXPERIMENTS,
+    "latents": latents.EXPERIMENT,
 })

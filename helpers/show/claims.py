@@ -122,6 +122,16 @@ CLAIMS = (
           "asked here", "subtext/effects.csv",
           "plan_valid: correct given another seed - correct given own",
           ("wilson", "drunkards_walk"), "not below"),
+    *(Claim(f"More of the plan can be read off the stream of `{condition}` at `solution` than off "
+            "the prompt, in points of AUROC", "asked here", "latents/effects.csv",
+            f"plan at solution: {condition} - prompt", ("wilson",))
+      for condition in ("solution_only", "correct", "swapped")),
+    Claim("The trace adds to what the stream of `correct` tells of the plan", "asked here",
+          "latents/effects.csv", "plan: correct at solution - at reasoning", ("wilson",)),
+    *(Claim(f"With all of another maze's stream at `solution`, `{condition}` plans that maze: more "
+            "than half of its plans", "asked here", "latents/effects.csv",
+            f"fits_other: {condition} patched - {condition}", ("wilson",), "half")
+      for condition in ("solution_only", "correct", "swapped")),
 )
 
 
