@@ -17,7 +17,7 @@ from helpers.language import SOLUTION
 from helpers.responses import trace_chances
 from helpers.show import claims, tracecharts
 from helpers.show.looks import png
-from helpers.study import steps
+from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
@@ -94,7 +94,7 @@ def answered(mazes, monkeypatch, tmp_path):
     rows = judge(mazes, "correct", responses).assign(
         condition="correct", seed=1, distribution="searchformer", variation="")
     monkeypatch.setattr(steps, "all_rows", lambda run, specs: rows.copy())
-    monkeypatch.setattr(steps, "written", lambda run, spec: texts)
+    monkeypatch.setattr(asking, "written", lambda run, spec: texts)
     monkeypatch.setattr(Run, "load", lambda run, product: mazes)
     return Run(SMOKE, tmp_path), EvaluationSpec(ModelSpec("correct", 1), "searchformer")
 
