@@ -14,11 +14,12 @@ from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, Examples, lenders, prompts
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus, Segments
 from helpers.decoding import generate
+from helpers.engine.precision import autocast
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.model import Transformer
-from helpers.training import autocast, to_tensors
+from helpers.training import to_tensors
 
 
 def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
@@ -63,7 +64,6 @@ def _asked(corpus: Corpus, condition: str, traces: Sequence[np.ndarray] | None
             for prompt, trace in zip(asked, traces, strict=True)]
 
 
-@torch.no_grad()
 def right_plans(model: Transformer, corpus: Corpus, condition: str, *,
                 traces: Sequence[np.ndarray] | None = None, batch_size: int = 32) -> np.ndarray:
     """How likely a model holds A*'s own plan of each maze: log-probability in nats, float64 [n].
@@ -74,24 +74,56 @@ def right_plans(model: Transformer, corpus: Corpus, condition: str, *,
         traces: the events given before ``solution``, as for `respond`; none where the condition
             has none.
     """
+    before = [np.append(prompt[:-1], np.uint16(SOLUTION))
+              for prompt in _asked(corpus, condition, traces)]
+    plans = corpus.part(PLAN_PART)
+    right = [plans.piece(i)[1:] for i in range(len(corpus))]  # `solution` is given
+    found = word_chances(model, before, right, batch_size=batch_size)
+    return np.array([np.add.reduce(each) for each in found])
+
+
+def trace_chances(model: Transformer, corpus: Corpus, condition: str,
+                  traces: Sequence[np.ndarray], *, batch_size: int = 32) -> list[np.ndarray]:
+    """How likely a model holds each word of a trace: log-probabilities in nats, float64 [words].
+
+    Args:
+        traces: events behind ``reasoning``, uint16 ids, of the first mazes of the corpus: those
+            that the model has written (`written_traces`), or others.
+    """
+    asked = prompts(corpus, CONDITIONS[condition])[:len(traces)]
+    return word_chances(model, asked, traces, batch_size=batch_size)
+
+
+@torch.no_grad()
+def word_chances(model: Transformer, before: Sequence[np.ndarray], words: Sequence[np.ndarray], *,
+                 batch_size: int = 32) -> list[np.ndarray]:
+    """The log-probability in nats of each word, teacher-forced: float64 arrays, one a text.
+
+    Args:
+        before: what stands before each text, uint16 ids, at least one.
+        words: the texts, uint16 ids.
+    """
     device = model.embedding.weight.device
-    before = [prompt[:-1] for prompt in _asked(corpus, condition, traces)]  # a plan has `solution`
-    ends = np.cumsum([len(prompt) for prompt in before])
-    nothing = np.zeros(len(before), np.int64)
-    text = np.concatenate(before)
-    examples = Examples(Segments(text, np.append(0, ends[:-1]), ends),
-                        Segments(text, nothing, nothing), corpus.part(PLAN_PART), nothing)
+    asked, text = (np.concatenate([np.empty(0, np.uint16), *parts]) for parts in (
+        [prompt[:-1] for prompt in before],
+        [np.append(prompt[-1], each) for prompt, each in zip(before, words, strict=True)]))
+    ends, last = (np.cumsum([len(part) + more for part in parts], dtype=np.int64)
+                  for parts, more in ((before, -1), (words, 1)))
+    nothing = np.zeros(len(words), np.int64)
+    examples = Examples(Segments(asked, np.append(0, ends[:-1]), ends),
+                        Segments(asked, nothing, nothing),
+                        Segments(text, np.append(0, last[:-1]), last), nothing)
     found = []
-    for indices in np.split(np.arange(len(before)), range(batch_size, len(before), batch_size)):
+    for indices in np.split(np.arange(len(words)), range(batch_size, len(words), batch_size)):
         batch = make_batch(examples, indices)  # learns just what is behind the opening word
         tokens, packing, learn, targets, _ = to_tensors(
             batch, np.zeros(len(batch.targets), np.float32), device)
         with autocast(device):
             chances = model.exact_logits(model.hidden(tokens, packing, learn)).log_softmax(-1)
         each = chances.gather(1, targets[:, None]).squeeze(1).double().cpu().numpy()
-        words = examples.plans.lengths()[indices] - 1
-        found.append(np.add.reduceat(each[:words.sum()], np.cumsum(words) - words))
-    return np.concatenate(found)
+        lengths = [len(words[i]) for i in indices]
+        found += np.split(each[:sum(lengths)], np.cumsum(lengths)[:-1])
+    return found
 
 
 def realigned(corpus: Corpus, training: Corpus) -> np.ndarray:

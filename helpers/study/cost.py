@@ -14,10 +14,10 @@ import torch
 from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import build
+from helpers.engine.precision import autocast
 from helpers.model import ModelConfig
 from helpers.study.runs import Run
 from helpers.study.specs import ModelSpec
-from helpers.training import autocast
 
 SHARE = 0.4  # of its largest matrix product a core's training reaches (docs/performance.md)
 SAMPLE = 64  # examples that stand for all
@@ -62,6 +62,8 @@ def training_flops(run: Run, spec: ModelSpec) -> float:
     together = put_together(mazes, CONDITIONS[spec.condition], spec.seed, **run.parameters(spec))
     batch = make_batch(together, np.arange(few))
     examples = scale.steps() * scale.training.batch_size
+    if spec.before:  # each answer is written, which takes about as long as to learn from it
+        examples = 2 * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
     return flops(scale.transformer(), batch.lengths, len(batch.targets)) * examples / few
 
 

@@ -23,19 +23,22 @@ from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, build
 from helpers.engine.files import PROJECT, sha256
+from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import respond, right_plans, texts, written_traces
-from helpers.show import charts, curves, fits, sentences
+from helpers.show import charts, curves, fits, sentences, tracecharts
 from helpers.show.report import write_report
+from helpers.study import tuning
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
-from helpers.training import Trainer, has_bfloat16
+from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
+FIGURES = (charts, curves, fits, sentences, tracecharts)  # what a report shows is made by these
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -89,6 +92,9 @@ class Run:
     def model(self, spec: ModelSpec) -> Product:
         """The trained weights of a model."""
         scale, condition = self.scale_of(spec), CONDITIONS[spec.condition]
+        if spec.before:
+            return tuning.product(scale, spec, self.model, self.corpus("train", scale=scale),
+                                  self.parameters(spec))
         settings = {"condition": spec.condition, "seed": spec.seed,
                     "parameters": self.parameters(spec), "model": scale.transformer().shape(),
                     "training": scale.training.effective()}
@@ -147,8 +153,8 @@ class Run:
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *(function for module in (charts, curves, fits, sentences)
-                                       for function in functions_of(module))),
+                       (write_report, *(function for module in FIGURES
+                                        for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
     def corpora(self, experiment: Experiment) -> list[Product]:
