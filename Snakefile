@@ -34,6 +34,7 @@ if config.get("keep"):
 RUN = Run(load_scale(GIVEN.get("scale", "").strip("'\"")), config.get("root", "runs"))
 MODELS = {model.name: model for model in EXPERIMENT.models(RUN.scale)}
 WITHOUT_TRACE = [name for name, model in MODELS.items() if not model.has_trace]
+GOING_ON = [name for name, model in MODELS.items() if model.before]
 
 
 workdir: str(RUN.folder)
@@ -43,6 +44,11 @@ if workflow.is_main_process:  # not where a cluster runs one of the steps
     prepare(RUN, EXPERIMENT, again=bool(config.get("again")))
 Path("notebooks").mkdir(exist_ok=True)
 os.environ |= {"PROGRESS_FOLDER": str(Path("progress").resolve()), "PYTHONPATH": str(ROOT)}
+
+
+def one_of(names):
+    """What a wildcard may be; a dash, which no model is called, where there is none."""
+    return "|".join(map(re.escape, names)) or "-"
 
 
 def python(command):
@@ -78,6 +84,12 @@ def evaluation_needs(model):
     return needs.evaluation(RUN, MODELS[model], asked)
 
 
+def asked_of(model):
+    """The models that answer before one can be evaluated: itself, and those whose traces it gets."""
+    asked = [one for one in EXPERIMENT.evaluations(RUN.scale) if one.model.name == model]
+    return {model, *(one.source.model.name for one in asked if one.source)}
+
+
 rule all:
     input:
         f"jobs/report_{EXPERIMENT.notebook}.done"
@@ -101,7 +113,7 @@ rule training:
     output:
         touch("jobs/training_{model}.done")
     wildcard_constraints:
-        model="|".join(map(re.escape, [name for name in MODELS if name not in WITHOUT_TRACE])) or "-"
+        model=one_of(name for name in MODELS if name not in {*WITHOUT_TRACE, *GOING_ON})
     priority: 3
     resources:
         gpu=lambda wildcards: training_needs(wildcards.model).gpu,
@@ -117,13 +129,35 @@ rule training:
 # the shortest come last: they then train beside the evaluation of the others
 use rule training as training_without_trace with:
     wildcard_constraints:
-        model="|".join(map(re.escape, WITHOUT_TRACE)) or "-"
+        model=one_of(name for name in WITHOUT_TRACE if name not in GOING_ON)
     priority: 2
+
+
+# a model that goes on from others waits for them, and has no notebook of its own
+rule going_on:
+    input:
+        lambda wildcards: ancient([f"jobs/training_{one.name}.done" for one in (
+            MODELS[wildcards.model].before, *MODELS[wildcards.model].masked_by)])
+    output:
+        touch("jobs/training_{model}.done")
+    wildcard_constraints:
+        model=one_of(GOING_ON)
+    priority: 2
+    resources:
+        gpu=lambda wildcards: training_needs(wildcards.model).gpu,
+        mem_mb=lambda wildcards: training_needs(wildcards.model).mem_mb,
+        runtime=lambda wildcards: training_needs(wildcards.model).runtime,
+        device=1  # on one machine: one at a time where there is one GPU (study/graph.py)
+    log:
+        "logs/training_{model}.log"
+    shell:
+        python(f"helpers.study.tuning --scale {RUN.scale.name} "
+               f"--root {quote(str(RUN.folder.parent))} {{wildcards.model:q}}")
 
 
 rule evaluation:
     input:
-        ancient("jobs/training_{model}.done")
+        ancient(lambda wildcards: [f"jobs/training_{name}.done" for name in asked_of(wildcards.model)])
     output:
         touch("jobs/evaluation_{model}.done")
     priority: 1

@@ -29,7 +29,7 @@ from helpers.checkpoints import (
 )
 from helpers.engine import together
 from helpers.engine.compiling import can_compile, compile_once
-from helpers.engine.files import atomic
+from helpers.engine.files import atomic, naming
 from helpers.engine.packing import pack, round_up
 from helpers.engine.precision import autocast
 from helpers.engine.progress import bar
@@ -219,7 +219,7 @@ class Trainer:
     def _log(self, row: dict) -> None:
         if not self.first:
             return
-        with open(self.metrics, "a", encoding="utf-8") as file:
+        with naming(self.metrics), open(self.metrics, "a", encoding="utf-8") as file:
             seconds = {"seconds": round(self.seconds, 2)}
             file.write(json.dumps(self._counters() | seconds | row) + "\n")
 

@@ -1,6 +1,7 @@
 """The command line: what it writes, and that wrong arguments cost one line and nothing else."""
 
 import errno
+import fcntl
 import gzip
 import json
 import os
@@ -567,13 +568,12 @@ def test_atomic(mode):
 
 
 def test_atomic_sweeps_up_after_the_killed():
-    """Temporary files of the same name that nobody has written to for long, and no others."""
+    """Temporary files of the same name whose writers are gone, and no others."""
     names = [".out[1].txt.0123abcd.tmp", ".out[1].txt.4567abcd.tmp", ".out1.txt.89ababcd.tmp"]
     for name in names:
         Path(name).write_text("half of")
-    for name in names[1:]:
-        os.utime(name, (0, 0))
-    with atomic("out[1].txt", "w") as file:
+    with open(names[0]) as other, atomic("out[1].txt", "w") as file:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as its writer does
         file.write("all")
     assert files() == sorted([names[0], names[2], "out[1].txt"])
 

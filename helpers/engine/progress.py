@@ -12,6 +12,7 @@ from where `helpers.study.graph` shows it.
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm as text_bar
@@ -80,8 +81,23 @@ def bar(total: int, title: str, unit: str, done: int = 0, compiles: bool = False
     if not (folder and shown):
         return _ShownLine(**settings, disable=None if shown else True, dynamic_ncols=True)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    file = open(Path(folder, f"{title.replace(' ', '_')}.log"), "w", encoding="utf-8")  # noqa: SIM115
+    file = _File(Path(folder, f"{title.replace(' ', '_')}.log"))
     return _TextLine(**settings, file=file, ncols=WIDTH)
+
+
+class _File:
+    """What a bar writes to; on a full disk the bar stands still, and the work goes on."""
+
+    def __init__(self, path: Path):
+        self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self.file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self.file.flush()
 
 
 def latest(folder: Path) -> dict[str, str]:

@@ -3,21 +3,26 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import PercentFormatter
 
 from helpers.optimisation import TrainingConfig, rate
 from helpers.show.looks import (
+    FAINT,
     GREEN,
+    INK,
     ORANGE,
+    PURPLE,
     Figure,
     legend,
     look_of_condition,
     look_of_seed,
     models_of,
     new_figure,
+    nothing,
     percent_axis,
     styled,
 )
-from helpers.show.words import percents, seeds_of, spaced, span
+from helpers.show.words import percent, percents, seeds_of, spaced, span
 
 
 @styled
@@ -95,4 +100,81 @@ def draw_rate(settings: TrainingConfig, examples: int) -> Figure:
     ax.grid(axis="y")
     figure.alt = (f"Learning rate of {name} over {steps} steps. It rises to {peak:g} within "
                   f"{settings.warmup_steps} steps and ends at {shares[-1] * peak:.2g}.")
+    return figure
+
+
+@styled
+def draw_along(along: pd.DataFrame, steps: int = 10) -> Figure:
+    """What models answered while they learnt from it: plans and traces, and how long traces were.
+
+    Args:
+        along: of `experiments.grpo`, one way of going on; conditions stand side by side.
+        steps: of which a point is the mean.
+    """
+    own = along.dropna(subset="plan_valid")
+    conditions = list(own["condition"].unique())
+    figure, axes = new_figure(2, max(len(conditions), 1), (4.6 * max(len(conditions), 2), 6.4),
+                              sharey="row", sharex=True, height_ratios=(2, 1))
+    lines = {"plan_valid": ("valid plans", GREEN, "-"),
+             "trace_valid": ("valid traces", ORANGE, "--"),
+             "trace_published": ("valid traces, authors' verdict", PURPLE, ":"),
+             "no_spread": ("groups all alike", INK, "-.")}
+    said = []
+    for condition, (above, below) in zip(conditions, axes.T, strict=False):
+        for seed in own["seed"].unique():
+            part = own[(own["condition"] == condition) & (own["seed"] == seed)].set_index("step")
+            means = part[[*lines, "trace_tokens"]].astype(float).rolling(steps, 1).mean()
+            for name, (label, colour, line) in lines.items():
+                above.plot(means.index, means[name], color=colour, ls=line, label=label)
+            below.plot(means.index, means["trace_tokens"], color=INK)
+            said.append(f"{condition}: valid plans {percents(means['plan_valid'].iloc[[0, -1]])}")
+            if means["trace_valid"].notna().any():
+                said[-1] += f", valid traces {percents(means['trace_valid'].iloc[[0, -1]])}"
+        percent_axis(above)
+        above.set_title(look_of_condition(condition).label)
+        below.set(xlabel="step")
+        below.grid(axis="y")
+    axes[0][0].set_ylabel("answers, or groups")
+    axes[1][0].set_ylabel("tokens of a trace")
+    if own.empty:
+        nothing(axes[0][0])
+        return figure
+    labels = dict(zip(*reversed(axes[0][0].get_legend_handles_labels()), strict=True))
+    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4,
+                  title=f"means of {steps} steps, answers drawn at temperature 1")
+    figure.alt = (f"What models answered in each step while they learnt from it, {seeds_of(own)}, "
+                  f"means of {steps} steps, at the first step and at the last. "
+                  + "; ".join(said) + ".")
+    return figure
+
+
+@styled
+def draw_changed(changed: pd.DataFrame) -> Figure:
+    """How many of all weights a training changed, by way of counting, a panel a condition.
+
+    Args:
+        changed: of `experiments.subnetwork`.
+    """
+    table = changed[changed["weights"] == "all"]
+    conditions = list(table["condition"].unique())
+    ways = {"at_all": "at all", "above_1e-5": "by more than 0.00001",
+            "in_bfloat16": "once rounded to bfloat16", "above_1_percent": "by more than 1 %"}
+    looks = dict(zip(("grpo", "continued", "random signs"),
+                     ((GREEN, ""), (ORANGE, "//"), (FAINT, "..")), strict=True))
+    figure, (axes,) = new_figure(1, len(conditions), (5.6 * len(conditions), 4.4), sharey=True)
+    for ax, condition in zip(axes, conditions, strict=True):
+        for place, (training, (colour, hatch)) in enumerate(looks.items()):
+            part = table[(table["condition"] == condition) & (table["training"] == training)]
+            ax.barh(np.arange(len(ways)) + 0.27 * (place - 1), part[list(ways)].mean(),
+                    height=0.25, color=colour, hatch=hatch, edgecolor="white", label=training)
+        ax.set(title=look_of_condition(condition).label, xlabel="weights changed", xlim=(0, 1))
+        ax.set_yticks(range(len(ways)), ways.values())
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].invert_yaxis()  # once: all share it
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    grpo = table[table["training"] == "grpo"].groupby("condition", sort=False)[list(ways)].mean()
+    figure.alt = (f"Share of all weights that a training changed, {seeds_of(table)}. GRPO: "
+                  + "; ".join(f"{condition} " + ", ".join(
+                      f"{label} {percent(row[way])}" for way, label in ways.items())
+                      for condition, row in grpo.iterrows()) + ".")
     return figure

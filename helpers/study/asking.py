@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 
 from helpers import evaluation
+from helpers.asking import ASKING
 from helpers.checkpoints import load_model
 from helpers.corpus import Corpus
 from helpers.engine import together
 from helpers.maze import Mazes
-from helpers.responses import ASKING, realigned, respond, right_plans, written_traces
+from helpers.responses import realigned, respond, right_plans, true_traces, written_traces
 from helpers.study.runs import Run
 from helpers.study.specs import EvaluationSpec, ModelSpec
 
@@ -25,8 +26,8 @@ def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
         scale = run.scale_of(spec.model)
         asked["gap"] = realigned(mazes, run.load(run.corpus("train", scale=scale)))
     given = asked.pop("given", None)
-    if given == "own":
-        asked["traces"] = written_traces(mazes, written(run, replace(spec, answering=())))
+    if spec.source:
+        asked["traces"] = written_traces(mazes, written(run, spec.source))
     elif given:
         asked["traces"] = ASKING[given](mazes)
     return asked
@@ -58,6 +59,7 @@ def judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dict
         right[share] = torch.from_numpy(
             right_plans(model, mine, spec.condition, traces=asked["traces"]))
         rows["right_plan"] = together.add(right).numpy()
+        rows["given_true"] = [*map(np.array_equal, answering["traces"], true_traces(mazes))]
     return rows.assign(gap=answering.get("gap", 0)), responses
 
 

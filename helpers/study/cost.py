@@ -62,6 +62,8 @@ def training_flops(run: Run, spec: ModelSpec) -> float:
     together = put_together(mazes, CONDITIONS[spec.condition], spec.seed, **run.parameters(spec))
     batch = make_batch(together, np.arange(few))
     examples = scale.steps() * scale.training.batch_size
+    if spec.before:  # each answer is written, which takes about as long as to learn from it
+        examples = 2 * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
     return flops(scale.transformer(), batch.lengths, len(batch.targets)) * examples / few
 
 

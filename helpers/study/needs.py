@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import NamedTuple
 
+from helpers.grpo import PART
 from helpers.model import ModelConfig
 from helpers.study.cost import inside, training_flops
 from helpers.study.runs import Run
@@ -48,7 +49,8 @@ def training(run: Run, spec: ModelSpec) -> Needs:
     config = scale.transformer()
     state = 16 * parameters(config)  # weights, gradients and an optimiser's two numbers
     points = 1 + scale.training.snapshots
-    batch = 0 if gpu else activations(config, scale.training.batch_size * config.context)
+    tokens = PART if spec.before else scale.training.batch_size * config.context
+    batch = 0 if gpu else activations(config, tokens)
     return Needs(int(gpu), (PROGRAM_GPU if gpu else PROGRAM) + _corpus(scale)
                  + _megabytes(2 * state + batch),
                  _minutes(flops / (GPU if gpu else CORE)

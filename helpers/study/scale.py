@@ -1,9 +1,9 @@
 """The numbers of a run: one YAML file in ``scales/``, checked name by name.
 
 A file that says ``extends: laptop`` has that other file's values but for those it gives itself;
-of a section (model, training, decoding) it gives only the entries that differ. A misspelt name,
-a name given twice, a number written as text or a value out of range is an error in one line that
-names the place. How values are read: `helpers.study.yaml12`.
+of a section (model, training, decoding, tuning) it gives only the entries that differ. A misspelt
+name, a name given twice, a number written as text or a value out of range is an error in one line
+that names the place. How values are read: `helpers.study.yaml12`.
 """
 
 import re
@@ -28,6 +28,7 @@ from helpers.conditions import CONDITIONS
 from helpers.corpus import Recipe, source_of
 from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
+from helpers.grpo import TuningConfig
 from helpers.language import Vocabulary
 from helpers.model import ModelConfig
 from helpers.optimisation import TrainingConfig
@@ -35,7 +36,7 @@ from helpers.ownmazes import Listed
 from helpers.study import yaml12
 
 SCALES = PROJECT / "scales"
-SECTIONS = ("model", "training", "decoding")
+SECTIONS = ("model", "training", "decoding", "tuning")
 FAR = 10**9  # where validation mazes begin, behind any test set
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # of a scale: it names files and folders too
 
@@ -112,6 +113,7 @@ class Scale(_Section):
     model: ModelShape
     training: TrainingConfig
     decoding: Decoding
+    tuning: TuningConfig = TuningConfig()  # of models that go on from others
 
     @model_validator(mode="after")
     def _fits_together(self):
@@ -199,7 +201,11 @@ def load_scale(name: str, folder: Path = SCALES) -> Scale:
     values = {"name": name}
     for given in reversed(sources(name, folder).values()):
         values = _replaced(values, given)
-    return checked(values)
+    scale = checked(values)
+    if scale.tuning.after != "nothing":
+        raise ScaleError(f"scale {name}: tuning.after: got {scale.tuning.after!r}, takes no such "
+                         "entry; the name of a model says so, such as correct+after=grpo_1")
+    return scale
 
 
 def checked(values: dict) -> Scale:
@@ -281,7 +287,8 @@ def _fault(fault: dict) -> str:
     if fault["type"] == "missing":
         return f"{place}: got nothing, takes a value"
     if fault["type"] == "extra_forbidden":
-        known = {"model": ModelShape, "training": TrainingConfig, "decoding": Decoding}
+        known = {"model": ModelShape, "training": TrainingConfig, "decoding": Decoding,
+                 "tuning": TuningConfig}
         fields = known.get(".".join(section), Scale).model_fields
         names = ", ".join(field for field in fields if field != "name")
         names += "" if section else ", extends"

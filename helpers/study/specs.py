@@ -6,10 +6,12 @@ a model names its spec, and what several experiments need is trained once.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from helpers.asking import ASKING
 from helpers.conditions import CONDITIONS
+from helpers.grpo import TuningConfig
 from helpers.study.scale import SECTIONS, Scale
 
 Value = bool | int | float | str
@@ -47,6 +49,21 @@ class ModelSpec:
     @property
     def name(self) -> str:
         return f"{self.kind}_{self.seed}"
+
+    @property
+    def before(self) -> "ModelSpec | None":
+        """The model that this one goes on from, if it does (``after``, see `helpers.grpo`)."""
+        goes_on = "after" in dict(self.variation)
+        return self._without(*TuningConfig.model_fields) if goes_on else None
+
+    @property
+    def masked_by(self) -> tuple["ModelSpec", ...]:
+        """The model, if any, whose changes say which weights of this one learn (``only``)."""
+        return (self._without("only"),) if self.before and "only" in dict(self.variation) else ()
+
+    def _without(self, *names: str) -> "ModelSpec":
+        return replace(self, variation=tuple(entry for entry in self.variation
+                                             if entry[0] not in names))
 
     @classmethod
     def parse(cls, name: str) -> "ModelSpec":
@@ -87,6 +104,24 @@ class EvaluationSpec:
     def name(self) -> str:
         done = "".join(f"+{name}={value}" for name, value in self.answering)
         return f"{self.model.name}{done}/{Path(self.distribution).stem}"
+
+    @property
+    def source(self) -> "EvaluationSpec | None":
+        """The answers that the trace given was written in; None where no model wrote it.
+
+        Of ``given``, ``own`` is what the model writes unasked, ``sampled`` what it writes at
+        temperature 1, the name of a model what that writes.
+
+        Raises:
+            ValueError: ``given`` is no way of asking, nor the name of a model.
+        """
+        given = dict(self.answering).get("given")
+        if given in ("own", "sampled"):
+            drawn = (("temperature", 1.0),) if given == "sampled" else ()
+            return EvaluationSpec(self.model, self.distribution, drawn)
+        if given is None or given in ASKING:
+            return None
+        return EvaluationSpec(ModelSpec.parse(given), self.distribution)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
 from helpers.study.seen import corpus_table
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
+from helpers.study.tuning import going_on
 from helpers.training import Trainer
 
 
@@ -82,6 +83,11 @@ def _drawn(settings: dict) -> int:
 
 def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
     """The training of one model, in a folder."""
+    if spec.before:
+        scale = run.scale_of(spec)
+        return going_on(scale, spec, corpus(run, run.corpus("train", scale=scale)),
+                        run.parameters(spec), lambda one: run.store.use(run.model(one)), folder,
+                        device())
     scale, batches, recipe = run.scale_of(spec), *examples_of(run, spec)
     about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe}
     return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
@@ -114,9 +120,11 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
     """
     product = run.model(spec)
     final = run.file(product.files[0]).parent
-    if run.store.status(product).usable:
+    work, status = final / f"work-{product.fingerprint}", run.store.status(product)
+    if status.usable:
+        if status.state == "current":  # whoever made it may have been stopped just before this
+            shutil.rmtree(work, ignore_errors=True)
         return metrics(run, spec)
-    work = final / f"work-{product.fingerprint}"
     work.mkdir(parents=True, exist_ok=True)
     if together.rank():
         trainer(run, spec, work).run()
@@ -127,15 +135,28 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
         training.run()
         with _making(run, product, training_seconds=round(training.seconds, 1),
                      **training.circumstances()):
-            shutil.rmtree(final / "snapshots", ignore_errors=True)
-            for name in ("snapshots", "metrics.jsonl", "model.safetensors",
-                         "checkpoint.safetensors"):
-                if (work / name).exists():
-                    os.replace(work / name, final / name)
+            _settle(work, final)
         for other in final.glob("work-*"):
             shutil.rmtree(other)
     together.wait()
     return metrics(run, spec)
+
+
+def _settle(work: Path, final: Path) -> None:
+    """Puts what a training has made in its place; all of it stays in ``work`` too.
+
+    Whoever is stopped in between finds the training complete there, and does this again.
+    """
+    shutil.rmtree(final / "snapshots", ignore_errors=True)
+    for path in (*work.rglob("*.safetensors"), work / "metrics.jsonl"):
+        place = final / path.relative_to(work)
+        place.parent.mkdir(exist_ok=True)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(path, place)
+        except OSError:  # a disk without links
+            with atomic(place) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 def metrics(run: Run, spec: ModelSpec) -> pd.DataFrame:
@@ -186,18 +207,31 @@ def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
     """
     specs = list(specs)
     for spec in specs:
-        product = run.answers(spec)
-        if run.store.status(product).usable:
-            continue
+        _answer(run, spec)
+    return all_rows(run, specs)
+
+
+def _answer(run: Run, spec: EvaluationSpec) -> None:
+    """Makes the answers of one evaluation, and first those whose traces it is given."""
+    product = run.answers(spec)
+    if run.store.status(product).usable:
+        return
+    if spec.source:
+        _answer(run, spec.source)
+    first = together.rank() == 0
+    lock = exclusive(run.file(product.files[0]).with_suffix(".lock"))
+    with lock if first else nullcontext():  # two models may be given the same traces
+        there = torch.tensor(float(first and run.store.status(product).usable))
+        if together.add(there):
+            return
         path = run.store.use(run.model(spec.model))
         mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
-        with _making(run, product) if together.rank() == 0 else nullcontext():
+        with _making(run, product) if first else nullcontext():
             rows, responses = judged(run, spec.model, mazes, path, asking(run, spec, mazes),
                                      device(), title=f"answers {spec.name.replace('/', ' ')}")
-            if together.rank() == 0:
+            if first:
                 _write_answers(run, product, rows, texts(mazes, spec.model.condition, responses))
         together.wait()  # what is written here may be read for the next
-    return all_rows(run, specs)
 
 
 def _write_answers(run: Run, product: Product, rows: pd.DataFrame, written: Iterable[str]) -> None:
