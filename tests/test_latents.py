@@ -20,7 +20,7 @@ from helpers.responses import true_traces
 from helpers.share.export import qwen2_config, qwen2_state
 from helpers.show import claims, probing
 from helpers.show.looks import png
-from helpers.study import steps
+from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
@@ -234,7 +234,7 @@ def tables(tmp_path_factory, one_thread):
     patch.setattr(run.store, "use", lambda product: (
         path if product.name.startswith("model") else run.store.path(product)))
     lines = [mazes.vocabulary.decode(mazes.tokens[a:b]) for a, _, _, b in mazes.bounds]
-    patch.setattr(steps, "written", lambda run, spec: lines)
+    patch.setattr(asking, "written", lambda run, spec: lines)
     yield latents.analyse(run, specs)
     patch.undo()
 

@@ -29,7 +29,7 @@ from helpers.residual import answers_patched, states
 from helpers.responses import written_traces
 from helpers.rules import read_events
 from helpers.show.tables import replay
-from helpers.study import steps
+from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, every
@@ -162,7 +162,7 @@ class Subject(NamedTuple):
         if spec.has_trace:
             examples = steps.examples_of(run, spec)[0].examples
             lent = [examples.traces.piece(i)[1:] for i in range(len(training))]
-            own = written_traces(mazes, steps.written(run, one)[:len(mazes)])
+            own = written_traces(mazes, asking.written(run, one)[:len(mazes)])
         model = load_model(run.store.use(run.model(spec)), mazes, steps.device())
         return cls(one, model, training, mazes, reading(training, spec.condition, lent),
                    reading(mazes, spec.condition, own))

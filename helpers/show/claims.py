@@ -123,9 +123,10 @@ CLAIMS = (
           "plan_valid: correct given another seed - correct given own",
           ("wilson", "drunkards_walk"), "not below"),
     *(Claim(f"More of the plan can be read off the stream of `{condition}` at `solution` than off "
-            "the prompt, in points of AUROC", "asked here", "latents/effects.csv",
-            f"plan at solution: {condition} - prompt", ("wilson",))
-      for condition in ("solution_only", "correct", "swapped")),
+            f"{where}, in points of AUROC", "asked here", "latents/effects.csv",
+            f"plan at solution: {condition} - {name}", ("wilson",))
+      for condition in ("solution_only", "correct", "swapped")
+      for name, where in (("prompt", "the prompt"), ("untrained", "that of an untrained model"))),
     Claim("The trace adds to what the stream of `correct` tells of the plan", "asked here",
           "latents/effects.csv", "plan: correct at solution - at reasoning", ("wilson",)),
     *(Claim(f"With all of another maze's stream at `solution`, `{condition}` plans that maze: more "
