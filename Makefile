@@ -7,6 +7,8 @@ KEEP ?=
 # where steps run, if not here: profiles/slurm (docs/cluster.md)
 PROFILE ?=
 PYTHON ?= python3
+# of `make test-faults`
+KILLS ?= 50
 # e.g. https://download.pytorch.org/whl/cpu, to spare a machine without GPU the CUDA packages
 TORCH_INDEX ?=
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -19,7 +21,7 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
 .PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides \
-        clean .venv test-slurm explore page test-browser
+        clean .venv test-slurm test-faults explore page test-browser chromium
 
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -48,6 +50,10 @@ smoke: .venv
 	rm -rf runs/smoke
 	$(HEADLESS) helpers study --scale smoke
 
+# kills smoke studies KILLS times, fills their disk, sets their clock back
+test-faults: .venv
+	.venv/bin/python -E -m helpers.study.surroundings python tests/faults.py $(KILLS)
+
 # a one-node cluster on this machine, from Debian's packages; needs root (docs/cluster.md)
 test-slurm: .venv/.cluster
 	.venv/bin/python tests/slurm.py
@@ -65,16 +71,24 @@ explore: .venv
 page: .venv
 	@$(IN_VENV) helpers.show.site site
 
-## test-browser  tests the explorer in Chromium, which has to be there
-test-browser: .venv/.browser .cache/browser/axe.min.js
+## test-browser  tests the explorer in Chromium, which is installed where that may be
+test-browser: .venv/.browser .cache/browser/axe.min.js chromium
 	$(HEADLESS) pytest tests/browser
+
+# Debian's, by root; all others are told what is missing
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get install --yes --no-install-recommends chromium; } \
+	  || { echo "chromium: got none, takes the system's (as root: apt-get install chromium)" >&2; \
+	       exit 2; }
 
 # axe-core finds what bars people from a page; without it that test is left out
 .cache/browser/axe.min.js:
 	@mkdir -p .cache/browser
-	-@cd .cache/browser && npm pack --silent axe-core@4.14.1 >/dev/null \
+	@cd .cache/browser && { npm pack --silent axe-core@4.14.1 \
 	  && tar -xzf axe-core-4.14.1.tgz --strip-components 1 package/axe.min.js \
-	  && rm axe-core-4.14.1.tgz
+	  && rm axe-core-4.14.1.tgz; } >/dev/null 2>&1 \
+	  || echo "axe-core: npm cannot fetch it here, tests with it are left out" >&2
 
 ## bench      measures training and decoding beside their peers; PARTS="data training" for some
 bench: .venv/.bench
@@ -97,9 +111,10 @@ fetch: .venv
 	@$(HEADLESS) helpers fetch --scale "$(SCALE)" --experiment "$(EXPERIMENT)" \
 	  $(if $(filter 1,$(KEEP)),--keep)
 
-## figures    the README's first picture, in docs/images
+## figures    the README's first picture and its moving one, in docs/images
 figures: .venv
 	$(HEADLESS) helpers.show.borrowed
+	$(HEADLESS) helpers.show.moving
 
 ## slides     a lecture of 45 minutes from the notebooks, site/slides.html (docs/lecture.yml)
 slides: .venv

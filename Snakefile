@@ -84,6 +84,12 @@ def evaluation_needs(model):
     return needs.evaluation(RUN, MODELS[model], asked)
 
 
+def asked_of(model):
+    """The models that answer before one can be evaluated: itself, and those whose traces it gets."""
+    asked = [one for one in EXPERIMENT.evaluations(RUN.scale) if one.model.name == model]
+    return {model, *(one.source.model.name for one in asked if one.source)}
+
+
 rule all:
     input:
         f"jobs/report_{EXPERIMENT.notebook}.done"
@@ -151,7 +157,7 @@ rule going_on:
 
 rule evaluation:
     input:
-        ancient("jobs/training_{model}.done")
+        ancient(lambda wildcards: [f"jobs/training_{name}.done" for name in asked_of(wildcards.model)])
     output:
         touch("jobs/evaluation_{model}.done")
     priority: 1

@@ -20,10 +20,10 @@ from helpers.conditions import CONDITIONS, prompts
 from helpers.corpus import build
 from helpers.decoding import generate
 from helpers.engine.files import PROJECT
+from helpers.engine.precision import has_bfloat16
 from helpers.model import Transformer
 from helpers.study.scale import Scale
 from helpers.study.specs import ModelSpec
-from helpers.training import has_bfloat16
 
 CONDITION = training.CONDITION
 MAZES, FEW_MAZES = 256, 5  # how many are answered, and in miniature

@@ -45,12 +45,14 @@ from helpers.corpus import build
 from helpers.engine import packing
 from helpers.engine.files import PROJECT, atomic
 from helpers.engine.packing import Packing
+from helpers.engine.precision import autocast
 from helpers.model import Transformer
 from helpers.study.cost import flops
 from helpers.study.scale import Scale
-from helpers.training import Trainer, autocast
+from helpers.training import Trainer
 
 CONDITION = "correct"
+BATCH = 32  # examples of a step here: its share of a GPU of 16
 MICRO_BATCH = 32768  # tokens of the paper's training at a time, where its scale names no number
 WARM_UP, STEPS = 2, 3
 BATCHES = WARM_UP + STEPS
@@ -337,7 +339,8 @@ def sizes(device: torch.device, tiny: bool) -> tuple[Job, Job]:
     paper = scale(tiny, "paper")
     micro = paper.training.micro_batch_tokens or MICRO_BATCH
     paper = paper.model_copy(update={
-        "training": paper.training.model_copy(update={"micro_batch_tokens": micro})})
+        "training": paper.training.model_copy(update={"micro_batch_tokens": micro,
+                                                      "batch_size": BATCH})})
     return (Job("paper", paper, device, rows=64, new_tokens=512),
             Job("laptop", scale(tiny), device, rows=256, new_tokens=400))
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from helpers.conditions import Examples
 from helpers.engine.compiling import compile_once
+from helpers.engine.precision import autocast
 from helpers.language import END
 from helpers.model import Transformer
 from helpers.share.export import qwen2_config, qwen2_state
-from helpers.training import autocast
 
 NAME = "transformers Qwen2"
 IGNORED = -100  # a label that is not learnt

@@ -23,9 +23,10 @@ from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, Examples, put_together
 from helpers.corpus import build
 from helpers.engine.compiling import can_compile
+from helpers.engine.precision import autocast
 from helpers.study.cost import flops
 from helpers.study.scale import Scale
-from helpers.training import Trainer, autocast
+from helpers.training import Trainer
 
 CONDITION = "correct"
 ROUNDS, STEPS, WARM_UP = 5, 10, 3  # steps a round; ROUNDS × STEPS = 50 batches, a mega-batch

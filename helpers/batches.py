@@ -6,6 +6,7 @@ where there is no trace): the walls of a prompt are noise nobody could predict.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +59,50 @@ def make_batch(examples: Examples, indices: np.ndarray, gap: Callable = GAPS["no
         base += lengths[-1]
     return Batch(*(np.concatenate(part) if np.ndim(part[0]) else np.array(part)
                    for part in (tokens, places, lengths, learn, targets, in_plan)))
+
+
+def part(batch: Batch, first: int, last: int) -> Batch:
+    """The examples of a batch from one on up to, and without, another."""
+    ends = np.append(0, np.cumsum(batch.lengths))
+    base, end = ends[first], ends[last]
+    a, b = np.searchsorted(batch.learn, [base, end])
+    return Batch(batch.tokens[base:end], batch.positions[base:end], batch.lengths[first:last],
+                 batch.learn[a:b] - base, batch.targets[a:b], batch.in_plan[a:b])
+
+
+def micro_batches(batch: Batch, tokens: int | None) -> list[Batch]:
+    """Cuts a batch between examples, into parts of at most so many inputs each.
+
+    A part always has an example, however long; None cuts nothing.
+    """
+    if tokens is None or len(batch.tokens) <= tokens:
+        return [batch]
+    ends = np.cumsum(batch.lengths)
+    parts, first, base = [], 0, 0
+    while first < len(ends):
+        last = max(first + 1, int(np.searchsorted(ends, base + tokens, "right")))
+        parts.append(part(batch, first, last))
+        first, base = last, ends[last - 1]
+    return parts
+
+
+def shares(batch: Batch, count: int) -> list[Batch]:
+    """Cuts a batch between examples, into so many parts of about as many inputs each.
+
+    Raises:
+        ValueError: there are fewer examples than parts.
+    """
+    if count == 1:
+        return [batch]
+    n = len(batch.lengths)
+    if count > n:
+        raise ValueError(f"batch: got {n} examples, takes at least one for each of {count} parts")
+    middles = np.cumsum(batch.lengths) - batch.lengths / 2
+    goal = np.arange(1, count) * len(batch.tokens) / count
+    cuts, least = np.searchsorted(middles, goal), 0
+    for i in range(count - 1):  # none without an example
+        cuts[i] = least = min(max(cuts[i], least + 1), n - count + 1 + i)
+    return [part(batch, first, last) for first, last in pairwise([0, *cuts.tolist(), n])]
 
 
 class Batches:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from helpers.engine.compiling import can_compile, compile_once
 from helpers.engine.packing import round_up
+from helpers.engine.precision import autocast
 from helpers.engine.progress import bar
 from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
-from helpers.training import autocast
 
 COLDEST = 1e-6  # temperature above 0
 

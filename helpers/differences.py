@@ -22,6 +22,7 @@ import pandas as pd
 COLUMNS = ["quantity", "distribution", "estimate", "low", "high", "seeds", "n"]
 
 # What is subtracted from what: of (a, b), and of (none, some, whole) once for each difference
+MEAN = np.array([[1]])
 DIFFERENCE = np.array([[-1, 1]])
 SHARE = np.array([[-1, 1, 0], [-1, 0, 1]])
 
@@ -69,6 +70,38 @@ def _difference(sums: np.ndarray, sizes: np.ndarray) -> Estimate:
     (mean,), ((square,),) = mean_and_reach(sums, sizes, DIFFERENCE)
     reach = float(np.sqrt(square))
     return Estimate(float(mean), max(-1.0, float(mean) - reach), min(1.0, float(mean) + reach),
+                    *_counts(sums, sizes))
+
+
+# ── numbers that are no verdicts ────────────────────────────────────────────────────────
+
+
+def average(rows: pd.DataFrame, number: str) -> Estimate:
+    """The mean of a column of numbers, such as log-probabilities, in its own unit.
+
+    Args:
+        rows: answers by models of one seed or several.
+
+    Raises:
+        ValueError: rows that do not fit together.
+    """
+    return _mean([rows], number, MEAN)
+
+
+def change(rows_a: pd.DataFrame, rows_b: pd.DataFrame, number: str) -> Estimate:
+    """By how much b's mean is above a's, of the same mazes and models of the same seeds.
+
+    Raises:
+        ValueError: as for `average`.
+    """
+    return _mean([rows_a, rows_b], number, DIFFERENCE)
+
+
+def _mean(arms: Sequence[pd.DataFrame], number: str, contrast: np.ndarray) -> Estimate:
+    sums, sizes = _cells(arms, number, verdicts=False)
+    (estimate,), ((square,),) = mean_and_reach(sums, sizes, contrast, verdicts=False)
+    reach = float(np.sqrt(square))
+    return Estimate(float(estimate), float(estimate) - reach, float(estimate) + reach,
                     *_counts(sums, sizes))
 
 
@@ -121,8 +154,8 @@ def fieller(x: float, y: float, square: np.ndarray) -> tuple[float, float]:
 # ── the variances ───────────────────────────────────────────────────────────────────────
 
 
-def mean_and_reach(sums: np.ndarray, sizes: np.ndarray, contrasts: np.ndarray
-                   ) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_reach(sums: np.ndarray, sizes: np.ndarray, contrasts: np.ndarray,
+                   verdicts: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Contrasts between arms, and how far the 95 % interval of any mixture of them reaches.
 
     With S seeds and G grids it is, squared, t²(S − 1)·V(seeds) + t²(G − 1)·V(grids): V(seeds)
@@ -132,9 +165,11 @@ def mean_and_reach(sums: np.ndarray, sizes: np.ndarray, contrasts: np.ndarray
 
     To V(grids) each arm adds the variance of one grid of which all problems turn out the other way
     (as Bonett and Price 2012 add one pair each way): no verdict that differs is not no variance.
+    Numbers that are no verdicts tell their variance themselves.
 
     Args:
-        sums: float [arms, seeds, grids], how many of a grid's problems are valid.
+        sums: float [arms, seeds, grids], how many of a grid's problems are valid; or what their
+            numbers sum to.
         sizes: int [grids], how many it has.
         contrasts: [contrasts, arms].
 
@@ -148,7 +183,7 @@ def mean_and_reach(sums: np.ndarray, sizes: np.ndarray, contrasts: np.ndarray
     if grids < 2:
         return mean, np.full((len(mean), len(mean)), np.inf)
     off = parts.mean(axis=1) - mean[:, None] * sizes
-    one_more = (n / grids) ** 2 * contrasts @ contrasts.T
+    one_more = verdicts * (n / grids) ** 2 * contrasts @ contrasts.T
     between = grids / (grids - 1) * (off @ off.T + one_more) / n**2
     square = quantile(grids - 1) ** 2 * between
     if seeds > 1:
@@ -169,10 +204,10 @@ def _counts(sums: np.ndarray, sizes: np.ndarray) -> tuple[int, int, int]:
     return sums.shape[1], int(sizes.sum()), len(sizes)
 
 
-def _cells(arms: Sequence[pd.DataFrame], rate: str, least: int = 1, most: float = np.inf
-           ) -> tuple[np.ndarray, np.ndarray]:
+def _cells(arms: Sequence[pd.DataFrame], rate: str, least: int = 1, most: float = np.inf,
+           verdicts: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Valid problems of each arm, seed and grid, float [arms, seeds, grids]; sizes of grids."""
-    wide = [_wide(rows, rate) for rows in arms]
+    wide = [_wide(rows, rate, verdicts) for rows in arms]
     first, grid = wide[0], arms[0].groupby("maze")["grid"].first()
     for rows, other in zip(arms, wide, strict=True):
         if list(other.columns) != list(first.columns):
@@ -192,13 +227,13 @@ def _cells(arms: Sequence[pd.DataFrame], rate: str, least: int = 1, most: float 
     return sums, grid.groupby(grid).size().to_numpy()
 
 
-def _wide(rows: pd.DataFrame, rate: str) -> pd.DataFrame:
-    """Verdicts as 0 and 1, a row a maze, a column a seed."""
+def _wide(rows: pd.DataFrame, rate: str, verdicts: bool) -> pd.DataFrame:
+    """Verdicts as 0 and 1, or numbers, a row a maze, a column a seed."""
     if missing := [name for name in ("seed", "maze", "grid", rate) if name not in rows]:
         raise ValueError(f"rows: got no column {', '.join(missing)}, takes judged responses")
     if rows.empty:
         raise ValueError("rows: got none, takes judged responses")
-    if len(wrong := rows[~rows[rate].isin([False, True])]):
+    if verdicts and len(wrong := rows[~rows[rate].isin([False, True])]):
         raise ValueError(f"{rate}: got {wrong[rate].iloc[0]}, takes true and false alone")
     if rows.duplicated(["seed", "maze"]).any():
         raise ValueError("rows: got several answers of one seed to one maze, takes one condition "

@@ -1,11 +1,11 @@
 """What a trained model is asked, and what it writes.
 
 A model is given a prompt with its opening word and writes the rest. It may be asked in other
-ways: with the response at other positions (a *gap*, see `helpers.layouts`), or with the trace
-given, so that the plan alone is left to write.
+ways (`helpers.asking`): with the response at other positions (a *gap*, see `helpers.layouts`), or
+with the trace given, so that the plan alone is left to write.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,23 +14,24 @@ from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, Examples, lenders, prompts
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus, Segments
 from helpers.decoding import generate
-from helpers.engine.registry import Registry
+from helpers.engine.precision import autocast
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.model import Transformer
-from helpers.training import autocast, to_tensors
+from helpers.training import to_tensors
 
 
 def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_tokens: int,
             batch_size: int = 256, gap: int | np.ndarray = 0,
-            traces: Sequence[np.ndarray] | None = None, title: str | None = None
-            ) -> list[np.ndarray]:
-    """A model's greedy answer to every maze of a corpus, uint16 ids after the opening word.
+            traces: Sequence[np.ndarray] | None = None, temperature: float = 0.0,
+            title: str | None = None) -> list[np.ndarray]:
+    """A model's answer to every maze of a corpus, uint16 ids after the opening word.
 
     Args:
         gap: by how much the positions of a response are shifted, one number or int [n].
         traces: the events given, uint16 ids, one array a maze; they are part of the answer.
+        temperature: 0 for greedy answers, see `decoding.Decoder`.
 
     Raises:
         ValueError: traces are given to a model that has learnt to write none.
@@ -40,7 +41,7 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
     placed = [positions(len(prompt), opening, shift)
               for prompt, opening, shift in zip(asked, openings, gaps, strict=True)]
     found = generate(model, asked, max_new_tokens=max_new_tokens, batch_size=batch_size,
-                     positions=placed, title=title)
+                     temperature=temperature, positions=placed, title=title)
     if traces is None:
         return found
     return [np.append(prompt[opening + 1:], plan)
@@ -63,7 +64,6 @@ def _asked(corpus: Corpus, condition: str, traces: Sequence[np.ndarray] | None
             for prompt, trace in zip(asked, traces, strict=True)]
 
 
-@torch.no_grad()
 def right_plans(model: Transformer, corpus: Corpus, condition: str, *,
                 traces: Sequence[np.ndarray] | None = None, batch_size: int = 32) -> np.ndarray:
     """How likely a model holds A*'s own plan of each maze: log-probability in nats, float64 [n].
@@ -74,24 +74,56 @@ def right_plans(model: Transformer, corpus: Corpus, condition: str, *,
         traces: the events given before ``solution``, as for `respond`; none where the condition
             has none.
     """
+    before = [np.append(prompt[:-1], np.uint16(SOLUTION))
+              for prompt in _asked(corpus, condition, traces)]
+    plans = corpus.part(PLAN_PART)
+    right = [plans.piece(i)[1:] for i in range(len(corpus))]  # `solution` is given
+    found = word_chances(model, before, right, batch_size=batch_size)
+    return np.array([np.add.reduce(each) for each in found])
+
+
+def trace_chances(model: Transformer, corpus: Corpus, condition: str,
+                  traces: Sequence[np.ndarray], *, batch_size: int = 32) -> list[np.ndarray]:
+    """How likely a model holds each word of a trace: log-probabilities in nats, float64 [words].
+
+    Args:
+        traces: events behind ``reasoning``, uint16 ids, of the first mazes of the corpus: those
+            that the model has written (`written_traces`), or others.
+    """
+    asked = prompts(corpus, CONDITIONS[condition])[:len(traces)]
+    return word_chances(model, asked, traces, batch_size=batch_size)
+
+
+@torch.no_grad()
+def word_chances(model: Transformer, before: Sequence[np.ndarray], words: Sequence[np.ndarray], *,
+                 batch_size: int = 32) -> list[np.ndarray]:
+    """The log-probability in nats of each word, teacher-forced: float64 arrays, one a text.
+
+    Args:
+        before: what stands before each text, uint16 ids, at least one.
+        words: the texts, uint16 ids.
+    """
     device = model.embedding.weight.device
-    before = [prompt[:-1] for prompt in _asked(corpus, condition, traces)]  # a plan has `solution`
-    ends = np.cumsum([len(prompt) for prompt in before])
-    nothing = np.zeros(len(before), np.int64)
-    text = np.concatenate(before)
-    examples = Examples(Segments(text, np.append(0, ends[:-1]), ends),
-                        Segments(text, nothing, nothing), corpus.part(PLAN_PART), nothing)
+    asked, text = (np.concatenate([np.empty(0, np.uint16), *parts]) for parts in (
+        [prompt[:-1] for prompt in before],
+        [np.append(prompt[-1], each) for prompt, each in zip(before, words, strict=True)]))
+    ends, last = (np.cumsum([len(part) + more for part in parts], dtype=np.int64)
+                  for parts, more in ((before, -1), (words, 1)))
+    nothing = np.zeros(len(words), np.int64)
+    examples = Examples(Segments(asked, np.append(0, ends[:-1]), ends),
+                        Segments(asked, nothing, nothing),
+                        Segments(text, np.append(0, last[:-1]), last), nothing)
     found = []
-    for indices in np.split(np.arange(len(before)), range(batch_size, len(before), batch_size)):
+    for indices in np.split(np.arange(len(words)), range(batch_size, len(words), batch_size)):
         batch = make_batch(examples, indices)  # learns just what is behind the opening word
         tokens, packing, learn, targets, _ = to_tensors(
             batch, np.zeros(len(batch.targets), np.float32), device)
         with autocast(device):
             chances = model.exact_logits(model.hidden(tokens, packing, learn)).log_softmax(-1)
         each = chances.gather(1, targets[:, None]).squeeze(1).double().cpu().numpy()
-        words = examples.plans.lengths()[indices] - 1
-        found.append(np.add.reduceat(each[:words.sum()], np.cumsum(words) - words))
-    return np.concatenate(found)
+        lengths = [len(words[i]) for i in indices]
+        found += np.split(each[:sum(lengths)], np.cumsum(lengths)[:-1])
+    return found
 
 
 def realigned(corpus: Corpus, training: Corpus) -> np.ndarray:
@@ -117,11 +149,6 @@ def written_traces(corpus: Corpus, texts: Sequence[str]) -> list[np.ndarray]:
     """The traces that stand in examples or responses to each maze, as far as they were written."""
     words = [text.split(" reasoning ", 1)[1].split(" solution", 1)[0] for text in texts]
     return [corpus.vocabulary.encode(part.removesuffix(" end")) for part in words]
-
-
-# ways of asking that stand for themselves; `own` is what the model itself has written
-ASKING: dict[str, Callable] = Registry(
-    realigned=realigned, true=true_traces, other=other_traces, own=written_traces)
 
 
 def prompt_lengths(corpus: Corpus) -> np.ndarray:

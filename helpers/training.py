@@ -1,5 +1,9 @@
 """One training run: the same settings for every condition, resumable to the bit.
 
+Several processes may share it (`engine.together`): each has the whole model and its share of every
+batch, the first writes all files. Sums of gradients are then rounded in another order, and nothing
+else differs; a checkpoint of any number of processes is one for any other.
+
 Nothing random happens while training but for the order of the examples, and that follows
 from the seed and the step. A checkpoint is therefore weights, optimiser state and a step
 count; a run killed at any step and started again ends in the same weights, bit for bit,
@@ -10,23 +14,12 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-)
 
-from helpers.batches import Batch
+from helpers.batches import Batch, micro_batches, shares
 from helpers.checkpoints import (
     CheckpointError,
     differences,
@@ -34,43 +27,14 @@ from helpers.checkpoints import (
     under,
     write_checkpoint,
 )
+from helpers.engine import together
 from helpers.engine.compiling import can_compile, compile_once
-from helpers.engine.files import atomic
-from helpers.engine.muon import Muon
+from helpers.engine.files import atomic, naming
 from helpers.engine.packing import pack, round_up
+from helpers.engine.precision import autocast
 from helpers.engine.progress import bar
-from helpers.layouts import GAPS, PROMPTS
 from helpers.model import ModelConfig, Transformer
-
-
-class TrainingConfig(BaseModel):
-    """How to train; the same for all conditions."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    batch_size: PositiveInt = 32  # examples a step
-    epochs: PositiveInt = 1  # passes over the corpus
-    learning_rate: PositiveFloat = 0.02  # of Muon, for the matrices inside the blocks
-    adam_learning_rate: PositiveFloat = 0.002  # of AdamW, for embedding, norms and biases
-    weight_decay: NonNegativeFloat = 0.0  # of the matrices
-    warmup_steps: NonNegativeInt = 200  # linear from 0
-    decay_fraction: float = Field(0.5, ge=0, le=1)  # last share of the steps: the rate falls to 0
-    clip_norm: PositiveFloat = 1.0  # largest gradient norm
-    plan_weight: PositiveFloat = 1.0  # loss weight of a plan token; a trace token has 1
-    mean_over: PositiveInt | None = None  # examples whose tokens share one mean; all of a step
-    gap: Literal[tuple(GAPS)] = "none"  # positions left out before a response (`layouts`)
-    prompts: Literal[tuple(PROMPTS)] = "as_is"  # what is done to prompts (`layouts`)
-    snapshots: PositiveInt = 8  # points of the run at which weights are kept for a learning curve
-    checkpoint_every: PositiveInt = 500  # steps
-    log_every: PositiveInt = 20  # steps
-    micro_batch_tokens: PositiveInt | None = None  # a step in parts of so many, to save memory
-    compiled: bool = True  # by torch.compile, where that works; a minute that long runs earn back
-
-    no_effect: ClassVar = {"snapshots", "checkpoint_every", "log_every", "compiled"}  # on weights
-
-    def effective(self) -> dict:
-        """The settings that the weights follow from."""
-        return self.model_dump(exclude=self.no_effect)
+from helpers.optimisation import TrainingConfig, make_optimizers, rate
 
 
 class TrainingError(RuntimeError):
@@ -87,15 +51,21 @@ class Likelihood:
     """
 
     def __init__(self, model: Transformer, settings: TrainingConfig, compiled: bool):
-        self.settings = settings
+        self.settings, self.parameters = settings, list(model.parameters())
         self.device = model.embedding.weight.device
         self._loss = compiled_loss(model) if compiled else model.loss
 
     def __call__(self, batch: Batch) -> Callable[[], dict]:
-        """Adds the gradients of one batch; what is returned gives the numbers to log."""
+        """Adds the gradients of one batch; what is returned gives the numbers to log.
+
+        Each process takes its share of the examples. A token weighs as much as in one process.
+        """
         losses, each = [], []
         weights = token_weights(batch, self.settings.plan_weight, self.settings.mean_over)
-        for part in micro_batches(batch, self.settings.micro_batch_tokens):
+        parts, rank = shares(batch, together.size()), together.rank()
+        share, first = parts[rank], sum(len(part.targets) for part in parts[:rank])
+        weights = weights[first:]
+        for part in micro_batches(share, self.settings.micro_batch_tokens):
             of_part, weights = np.split(weights, [len(part.targets)])
             tensors = to_tensors(part, of_part, self.device)
             with autocast(self.device):
@@ -103,18 +73,22 @@ class Likelihood:
             loss.backward()
             losses.append(loss.detach())
             each.append(each_of_part[:len(part.targets)])
+        together.add_gradients(self.parameters)
 
         def numbers() -> dict:
-            of_each = torch.cat(each).float().cpu().numpy()
+            of_all = torch.zeros(len(batch.targets))
+            of_all[first:first + len(share.targets)] = torch.cat(each).float().cpu()
+            of_each = together.add(of_all).numpy()
             trace = of_each[~batch.in_plan]
-            return {"loss": float(sum(losses)), "plan_loss": float(of_each[batch.in_plan].mean()),
+            return {"loss": float(together.add(sum(losses))),
+                    "plan_loss": float(of_each[batch.in_plan].mean()),
                     "trace_loss": float(trace.mean()) if len(trace) else None}
 
         return numbers
 
 
 class Trainer:
-    """Trains one model, in a folder of its own.
+    """Trains one model, in a folder of its own, which all processes see.
 
     The folder gets ``metrics.jsonl`` (a line every few steps), ``checkpoint.safetensors`` (the
     latest state), ``snapshots/`` (weights at some points of the run), at the end
@@ -154,6 +128,7 @@ class Trainer:
         self.compiled = (training.compiled and can_compile(self.model.embedding.weight.device.type)
                          if compiled is None else compiled)
         self.objective = objective(self.model, training, self.compiled)
+        self.first = together.rank() == 0  # of the processes: it writes
         self._finite: tuple[int, float] | None = None  # the last loss logged: step, value
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.folder / "checkpoint.safetensors"
@@ -164,18 +139,23 @@ class Trainer:
 
         Raises:
             CheckpointError: the checkpoint there belongs to another training.
-            TrainingError: loss, gradient or a weight is no longer a finite number.
+            TrainingError: loss, gradient or a weight is no longer a finite number, or processes
+                differ in their weights.
+            LostError: another process has ended.
         """
         if self.step == 0:
-            self.metrics.touch()
+            if self.first:
+                self.metrics.touch()
             if self.checkpoint.exists():
                 self.resume()
-            else:
+            elif self.first:
                 self.metrics.write_text("")
+        self._compare()
         last = self.steps if stop_after is None else min(self.steps, self.step + stop_after)
         marks = self.snapshot_steps()
         began = time.perf_counter() - self.seconds
-        with bar(self.steps, self.title, "step", self.step, compiles=self.compiled) as progress:
+        with bar(self.steps, self.title, "step", self.step, compiles=self.compiled,
+                 shown=self.first) as progress:
             while self.step < last:
                 row = self._train_step(self.batches[self.step])
                 self.seconds = time.perf_counter() - began
@@ -189,8 +169,9 @@ class Trainer:
                     self._snapshot()
                 if self.step % self.settings.checkpoint_every == 0 or self.step == last:
                     self.save()
-        if self.step == self.steps:
+        if self.step == self.steps and self.first:
             write_checkpoint(self.folder / "model.safetensors", self._about(), self._weights())
+        together.wait()
         return self.model
 
     def _train_step(self, batch: Batch) -> dict:
@@ -229,12 +210,16 @@ class Trainer:
         return {round(self.steps * (i + 1) / points) for i in range(points)} - {0, self.steps}
 
     def _snapshot(self) -> None:
+        if not self.first:
+            return
         folder = self.folder / "snapshots"
         folder.mkdir(exist_ok=True)
         write_checkpoint(folder / f"{self.step:08}.safetensors", self._about(), self._weights())
 
     def _log(self, row: dict) -> None:
-        with open(self.metrics, "a", encoding="utf-8") as file:
+        if not self.first:
+            return
+        with naming(self.metrics), open(self.metrics, "a", encoding="utf-8") as file:
             seconds = {"seconds": round(self.seconds, 2)}
             file.write(json.dumps(self._counters() | seconds | row) + "\n")
 
@@ -251,18 +236,30 @@ class Trainer:
 
     def circumstances(self) -> dict:
         """What changes how numbers are rounded, and no setting of the study."""
+        several = {"processes": together.size()} if together.size() > 1 else {}
         return {"compiled": self.compiled, "threads": torch.get_num_threads(),
-                "torch": torch.__version__}
+                "torch": torch.__version__, **several}
 
     def save(self) -> None:
         """Writes weights, optimiser state and counters."""
+        self._compare()
         tensors = self._weights()
+        if not self.first:
+            return
         for i, (optimizer, _) in enumerate(self.optimizers):
             for j, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{i}.{j}.{name}": torch.as_tensor(value)
                             for name, value in state.items()}
         # the time alone differs between equal trainings, so only a checkpoint has it
         write_checkpoint(self.checkpoint, self._about() | {"seconds": self.seconds}, tensors)
+
+    def _compare(self) -> None:
+        """Holds the processes to have the same weights after the same step."""
+        if together.size() > 1 and not together.agree(
+                self.step, *(p.detach().double().sum().item() for p in self.model.parameters())):
+            raise TrainingError(f"{self.title}: processes differ in their weights at step "
+                                f"{self.step}; takes machines of one kind, and a folder that all "
+                                "of them see")
 
     def _weights(self) -> dict[str, torch.Tensor]:
         """The weights to write: an update may have broken them that no loss has seen yet."""
@@ -293,6 +290,11 @@ class Trainer:
         for name in ("step", "tokens", "response_tokens"):
             setattr(self, name, about["counters"][name])
         self.seconds = about["seconds"]
+        if self.first:
+            self._cut_metrics()
+
+    def _cut_metrics(self) -> None:
+        """Takes out of the log what came after the checkpoint."""
         # whole lines only: a crash or a full disk may have torn the last one
         lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
         lines = [line for line in lines if json.loads(line)["step"] <= self.step]
@@ -306,28 +308,6 @@ class Trainer:
 # ── the pieces of a step ────────────────────────────────────────────────────────────────
 
 
-def make_optimizers(model: Transformer, settings: TrainingConfig) -> list[tuple]:
-    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for the rest.
-
-    Returns:
-        Pairs of optimiser and peak learning rate.
-    """
-    inside = [p for name, p in model.named_parameters() if p.dim() == 2 and "embedding" not in name]
-    rest = [p for name, p in model.named_parameters() if p.dim() != 2 or "embedding" in name]
-    emulated = inside[0].device.type == "cpu" and not has_bfloat16()
-    dtype = torch.float32 if emulated else torch.bfloat16
-    return [(Muon(inside, weight_decay=settings.weight_decay, dtype=dtype), settings.learning_rate),
-            (torch.optim.AdamW(rest, weight_decay=0.0, betas=(0.9, 0.95), fused=True),
-             settings.adam_learning_rate)]
-
-
-def rate(step: int, steps: int, settings: TrainingConfig) -> float:
-    """Share of the peak learning rate at a step: linear warm-up, constant, linear decay to 0."""
-    warmup = (step + 1) / max(1, settings.warmup_steps)
-    decay = (steps - step) / max(1, steps * settings.decay_fraction)
-    return min(1.0, warmup, decay)
-
-
 def compiled_loss(model: Transformer) -> Callable:
     """`Transformer.loss` through torch.compile, once for batches of any size."""
     if model.embedding.weight.device.type == "cpu":
@@ -336,26 +316,6 @@ def compiled_loss(model: Transformer) -> Callable:
     for block in model.blocks:
         block.compile(dynamic=True)
     return model.loss
-
-
-def micro_batches(batch: Batch, tokens: int | None) -> list[Batch]:
-    """Cuts a batch between examples, into parts of at most so many inputs each.
-
-    A part always has an example, however long; None cuts nothing.
-    """
-    if tokens is None or len(batch.tokens) <= tokens:
-        return [batch]
-    ends = np.cumsum(batch.lengths)
-    parts, first, base = [], 0, 0
-    while first < len(ends):
-        last = max(first + 1, int(np.searchsorted(ends, base + tokens, "right")))
-        end = int(ends[last - 1])
-        a, b = np.searchsorted(batch.learn, [base, end])
-        parts.append(Batch(batch.tokens[base:end], batch.positions[base:end],
-                           batch.lengths[first:last], batch.learn[a:b] - base,
-                           batch.targets[a:b], batch.in_plan[a:b]))
-        first, base = last, end
-    return parts
 
 
 def token_weights(batch: Batch, plan_weight: float, mean_over: int | None = None) -> np.ndarray:
@@ -386,16 +346,3 @@ def to_tensors(batch: Batch, weights: np.ndarray, device: torch.device) -> tuple
         for array, size, filler in ((batch.tokens, n, 0), (batch.learn, m, n - 1),
                                     (batch.targets, m, 0), (weights, m, 0)))
     return tokens, packing.to(device), learn, targets, weights
-
-
-def autocast(device: torch.device):
-    """bfloat16 matrix products where the hardware has them, float32 elsewhere."""
-    if device.type == "cuda":
-        return torch.autocast("cuda", torch.bfloat16)
-    return torch.autocast("cpu", torch.bfloat16) if has_bfloat16() else nullcontext()
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies matrices of bfloat16 in hardware."""
-    features = torch.cpu.get_capabilities()
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))

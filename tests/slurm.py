@@ -16,16 +16,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pandas as pd
+from outcomes import outcome
+
+from helpers.engine.processes import guarded
 
 PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm"}  # and packages
 PLACE = Path("/etc/slurm/slurm.conf")  # Snakemake's executor hides SLURM_CONF from its steps
 WAIT = 4 * 3600  # seconds for a study, at most
-TIMES = re.compile(r"seconds|run\.json|metrics\.jsonl")  # files and columns that tell the time
 
 CONFIG = """\
 ClusterName=one
@@ -111,15 +112,26 @@ def cluster(folder: Path) -> Iterator[None]:
         subprocess.run(["scancel", "--user=root"], capture_output=True)
         for name in ("slurmd", "slurmctld", "munged"):
             if (pid := folder / f"{name}.pid").exists():
-                os.kill(int(pid.read_text()), signal.SIGTERM)
+                stop(int(pid.read_text()))
         PLACE.unlink()
 
 
-def study(scale: str, root: Path, *words: str) -> subprocess.Popen:
-    """``helpers study`` with its runs in a folder."""
+def stop(daemon: int) -> None:
+    """Ends a daemon, and waits until it writes into our folder no more."""
+    with suppress(ProcessLookupError):
+        os.kill(daemon, signal.SIGTERM)
+        for _ in range(60):
+            os.kill(daemon, 0)
+            time.sleep(0.5)
+
+
+@contextmanager
+def study(scale: str, root: Path, *words: str) -> Iterator[subprocess.Popen]:
+    """``helpers study`` with its runs in a folder; it ends with the block."""
     command = [sys.executable, "-m", "helpers", "study", "--scale", scale, "--root", str(root)]
-    return subprocess.Popen([*command, *words], cwd=PROJECT, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+    with guarded([*command, *words], cwd=PROJECT, stdout=subprocess.PIPE,
+                 stderr=subprocess.STDOUT, text=True) as process:
+        yield process
 
 
 def kill_a_training(scale: str, root: Path, process: subprocess.Popen) -> str:
@@ -137,21 +149,6 @@ def kill_a_training(scale: str, root: Path, process: subprocess.Popen) -> str:
     sys.exit(f"test-slurm: the study ended before a training\n{process.communicate()[0]}")
 
 
-def outcome(run: Path) -> dict[str, bytes]:
-    """The bytes of all data sets, weights, answers, verdicts and tables, but for times."""
-    found = {}
-    for pattern in ("corpus/*.safetensors", "models/*/model.safetensors", "evaluation/**/*.*",
-                    "*.csv", "models/*/curve.csv"):
-        for path in run.glob(pattern):
-            name, content = str(path.relative_to(run)), path.read_bytes()
-            if path.suffix == ".csv" and b"seconds" in content.partition(b"\n")[0]:
-                table = pd.read_csv(path)
-                content = table[[one for one in table if not TIMES.search(one)]].to_csv().encode()
-            if not TIMES.search(name):
-                found[name] = content
-    return found
-
-
 def main(scale: str) -> None:
     install()
     with tempfile.TemporaryDirectory(prefix="slurm-") as name:
@@ -162,20 +159,21 @@ def main(scale: str) -> None:
             config.write("slurm-status-command: squeue\nslurm-no-account: true\n")
         with cluster(folder):
             say("the cluster is up; the study begins there")
-            there = study(scale, folder / "there", "--profile", str(folder / "profile"))
-            killed = kill_a_training(scale, folder / "there", there)
-            say("killed training", killed)
-            said = there.communicate(timeout=WAIT)[0]
+            by_slurm = "--profile", str(folder / "profile")
+            with study(scale, folder / "there", *by_slurm) as there:
+                killed = kill_a_training(scale, folder / "there", there)
+                say("killed training", killed)
+                said = there.communicate(timeout=WAIT)[0]
             if there.returncode != 1 or f"step training {killed} failed" not in said:
                 sys.exit(f"test-slurm: the study did not say that training {killed} failed\n{said}")
-            again = study(scale, folder / "there", "--profile", str(folder / "profile"))
-            said = again.communicate(timeout=WAIT)[0]
+            with study(scale, folder / "there", *by_slurm) as again:
+                said = again.communicate(timeout=WAIT)[0]
             if again.returncode:
                 log = folder / "there" / scale / "logs" / "snakemake.log"
                 sys.exit(f"test-slurm: the study failed\n{said}\n{log.read_text()[-4000:]}")
             say("completed by the same command; now without SLURM")
-        here = study(scale, folder / "here")
-        said = here.communicate(timeout=WAIT)[0]
+        with study(scale, folder / "here") as here:
+            said = here.communicate(timeout=WAIT)[0]
         if here.returncode:
             sys.exit(f"test-slurm: the study without SLURM failed\n{said}")
         one, other = (outcome(folder / place / scale) for place in ("there", "here"))

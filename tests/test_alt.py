@@ -12,8 +12,8 @@ from matplotlib import pyplot
 from helpers.astar import solve
 from helpers.corpus import TRACE_PART, Recipe, build
 from helpers.maze import Maze
-from helpers.show import answers, charts, curves, figures, looks, samples, tables
-from helpers.training import TrainingConfig
+from helpers.optimisation import TrainingConfig
+from helpers.show import answers, charts, curves, figures, looks, samples, tables, tracecharts
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",
@@ -29,6 +29,10 @@ RATES = pd.DataFrame({
 COUPLING = pd.DataFrame({"condition": ["correct"], "seed": 1, "distribution": "dfs", "n": 8,
                          "both_valid": 4, "only_plan_valid": 1, "only_trace_valid": 1,
                          "neither_valid": 2})
+
+TRACES = RATES.assign(trained_gap="none", answered="as it is", sure=-0.1, events=8.0,
+                      events_quarter=7.0, events_three_quarters=9.0, own_events=6.0, tokens=60,
+                      fifth=1)
 
 # what each draws, and some of what its words must say
 DRAWN = {
@@ -68,12 +72,21 @@ DRAWN = {
                                                    warmup_steps=10), 400), ["100 steps", "0.03"]),
     "draw_starts": (lambda draw: draw(CORPUS, {"correct": CORPUS.part(TRACE_PART)}),
                     ["n = 20", "correct 100.0 %"]),
+    "draw_by_length": (lambda draw: draw(TRACES.assign(above=0, up_to=100), TRACES[:0]),
+                       ["among valid plans, seed 1", "correct 12.5 % everywhere"]),
+    "draw_places": (lambda draw: draw(TRACES.assign(place=0.5, broken_by_then=0.75)),
+                    ["by half of them", "correct 75.0 %"]),
+    "draw_written": (lambda draw: draw(TRACES), ["correct on DFS 8 to 8 where A* has 6 to 6"]),
+    "draw_free_space": (lambda draw: draw(TRACES.assign(above=0, up_to=2, cut_off=0.5,
+                                                        own_cut_off=0.0)),
+                        ["no gaps in training, valid plans: correct 25.0 %"]),
+    "draw_sureness": (lambda draw: draw(TRACES), ["how sure", "correct 25.0 %"]),
     "draw_coupling": (lambda draw: draw(COUPLING), ["both valid 50.0 %", "neither valid 25.0 %"]),
 }
 
 
 def draw_functions() -> dict:
-    return {name: function for module in (figures, samples, curves, charts, answers)
+    return {name: function for module in (figures, samples, curves, charts, answers, tracecharts)
             for name, function in inspect.getmembers(module, inspect.isfunction)
             if name.startswith("draw_")}
 

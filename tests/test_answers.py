@@ -1,13 +1,18 @@
 """Published answers: read, chosen and drawn as what they are."""
 
+from io import BytesIO
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import evaluation
 from helpers.conditions import CONDITIONS
+from helpers.engine.files import PROJECT
 from helpers.maze import Maze
 from helpers.rules import judge_reference
+from helpers.show import moving
 from helpers.show.answers import draw_answers, find, published_answers, text_of
 from helpers.show.looks import png
 
@@ -64,3 +69,37 @@ def test_draw_answers():
     "reasoning close 99 99 c0 c0 solution plan 99 0 end"])
 def test_draw_answers_that_are_none(answer):
     png(draw_answers(MAZE, {"correct_1": answer}))
+
+
+# ── the moving picture ──────────────────────────────────────────────────────────────────
+
+WRITTEN = {"correct_1": f"reasoning close 0 0 c0 c4 create 1 0 c1 c3 {PLAN}",
+           "swapped_1": "reasoning close 1 0 c0 c3 solution plan 0 0 plan 0 1 end"}
+
+
+def test_answers_event_by_event():
+    figures = moving.frames(MAZE, WRITTEN)
+    titles = [[ax.get_title().split("\n")[1:] for ax in figure.axes] for figure in figures]
+    broken = "trace breaks not_in_open, event 0"
+    assert titles == [
+        [["no event yet", "trace: no rule broken so far"]] * 2,
+        [["event 0: close 0 0 c0 c4", "trace: no rule broken so far"],
+         ["event 0: close 1 0 c0 c3", broken]],
+        [["event 1: create 1 0 c1 c3", "trace breaks goal_not_reached, event 2"],
+         ["all 1 events written", broken]],
+        [["plan: valid", "trace breaks goal_not_reached, event 2"],
+         ["plan: not valid", broken]]]
+    crosses = [[tuple(line.get_xydata()[0]) for line in figure.axes[1].lines
+                if line.get_marker() == "x"] for figure in figures]
+    assert crosses == [[], [(1, 0)], [(1, 0)], [(1, 0)]]
+    picture = moving.gif(figures[:2])
+    assert picture == moving.gif(moving.frames(MAZE, WRITTEN)[:2])
+    assert Image.open(BytesIO(picture)).n_frames == 2
+    assert not plt.get_fignums()
+
+
+def test_the_moving_picture_is_that_of_the_published_answers():
+    folder = PROJECT / "docs" / "images"
+    maze, answers = moving.chosen()
+    assert moving.draw_moments(maze, answers, 0).alt == (folder / "answers.txt").read_text().strip()
+    assert (folder / "answers.gif").stat().st_size < 250_000

@@ -14,6 +14,7 @@ from helpers import evaluation, responses
 from helpers.checkpoints import load_model, read_checkpoint
 from helpers.corpus import Recipe, build
 from helpers.engine.files import staged
+from helpers.engine.precision import has_bfloat16
 from helpers.experiments import EXPERIMENTS
 from helpers.share.box import ResponsesError, read_responses, store_responses
 from helpers.study import publish as publishing
@@ -23,7 +24,6 @@ from helpers.study.publish import box, fetch, publish
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
-from helpers.training import has_bfloat16
 
 TINY = """
 extends: smoke

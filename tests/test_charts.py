@@ -10,9 +10,9 @@ import pytest
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.evaluation import coupling, interval
+from helpers.optimisation import TrainingConfig
 from helpers.show import charts, curves, samples
 from helpers.show.looks import look_of_condition, look_of_generator, png
-from helpers.training import TrainingConfig
 
 DISTRIBUTIONS = ["wilson", "drunkards_walk", "searchformer"]
 COLUMNS = ["condition", "seed", "distribution", "n", "plan_valid", "plan_valid_low",

@@ -1,6 +1,7 @@
 """The command line: what it writes, and that wrong arguments cost one line and nothing else."""
 
 import errno
+import fcntl
 import gzip
 import json
 import os
@@ -16,15 +17,17 @@ import pytest
 from helpers import __main__ as cli
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
+from helpers.commands import mazes
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
 from helpers.maze import Maze
 from helpers.model import ModelConfig
+from helpers.optimisation import TrainingConfig
 from helpers.responses import answer
 from helpers.rules import explain, picture
 from helpers.share import examples
-from helpers.training import Trainer, TrainingConfig
+from helpers.training import Trainer
 
 PROMPT = "query start 0 0 goal 2 2 wall 2 0 wall 0 1"
 PLAN = "plan 0 0 plan 1 0 plan 1 1 plan 2 1 plan 2 2"
@@ -527,7 +530,7 @@ def test_files_that_cannot_be_written(capsys, monkeypatch, error, line):
     """Whatever command meets it, and wherever: no traceback."""
     def fail(args):
         raise error
-    monkeypatch.setattr(cli, "generate", fail)
+    monkeypatch.setattr(mazes, "generate", fail)
     assert run("generate") == 1
     assert capsys.readouterr() == ("", f"helpers: {line}\n")
 
@@ -565,13 +568,12 @@ def test_atomic(mode):
 
 
 def test_atomic_sweeps_up_after_the_killed():
-    """Temporary files of the same name that nobody has written to for long, and no others."""
+    """Temporary files of the same name whose writers are gone, and no others."""
     names = [".out[1].txt.0123abcd.tmp", ".out[1].txt.4567abcd.tmp", ".out1.txt.89ababcd.tmp"]
     for name in names:
         Path(name).write_text("half of")
-    for name in names[1:]:
-        os.utime(name, (0, 0))
-    with atomic("out[1].txt", "w") as file:
+    with open(names[0]) as other, atomic("out[1].txt", "w") as file:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as its writer does
         file.write("all")
     assert files() == sorted([names[0], names[2], "out[1].txt"])
 

@@ -8,12 +8,15 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmarks import coverage
 from helpers.differences import (
     COLUMNS,
     DIFFERENCE,
     SHARE,
+    average,
+    change,
     difference,
     difference_of_models,
     differences,
@@ -376,3 +379,28 @@ def test_share_and_difference_have_the_same_variance():
     for i, arm in enumerate((1, 2)):
         assert of_shares[i, i] == pytest.approx(
             mean_and_reach(sums[[0, arm]], sizes, DIFFERENCE)[1][0, 0])
+
+
+# ── numbers that are no verdicts ────────────────────────────────────────────────────────
+
+
+def test_means_of_numbers_are_those_of_scipy():
+    """One problem a grid, one seed: Student's t, of one sample and of pairs."""
+    rng = np.random.default_rng(5)
+    numbers = rng.normal(-3, 2, (2, 30))
+    a, b = (answers(np.zeros((1, 30))).assign(right_plan=one) for one in numbers)
+    found, paired = average(a, "right_plan"), change(a, b, "right_plan")
+    for estimate, sample in ((found, numbers[0]), (paired, numbers[1] - numbers[0])):
+        interval = stats.ttest_1samp(sample, 0).confidence_interval()
+        assert estimate[:3] == pytest.approx((sample.mean(), interval.low, interval.high))
+        assert estimate[3:] == (1, 30, 30)
+
+
+def test_a_change_is_not_cut_at_one_and_has_both_variances():
+    a = answers(np.zeros((2, 4))).assign(right_plan=0.0)
+    b = answers(np.zeros((2, 4))).assign(right_plan=[-9.0, -9, -9, -9, -7, -7, -7, -7])
+    found = change(a, b, "right_plan")  # grids agree, seeds are two units apart
+    assert (found.estimate, found.seeds) == (-8, 2)
+    assert found.high - found.estimate == pytest.approx(T1)
+    with pytest.raises(ValueError, match="takes answers to the same mazes"):
+        change(a, b[b["maze"] < 3], "right_plan")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from helpers.engine.precision import has_bfloat16
 from helpers.study import equivalent, steps
 from helpers.study.products import Product, Store
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import ModelSpec
-from helpers.training import Trainer, has_bfloat16
+from helpers.training import Trainer
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 TRAININGS = sorted(RESULTS.glob("*/trainings/*.json"))

@@ -1,11 +1,14 @@
 """Files are on the disk before they get their name, so that a power cut leaves old or new."""
 
+import errno
 import os
 
 import pytest
+from safetensors import SafetensorError
 
 from helpers.engine import files
-from helpers.engine.files import atomic
+from helpers.engine.files import atomic, naming
+from helpers.engine.progress import bar
 
 
 @pytest.mark.parametrize("mode", ["w", "wb", None])
@@ -37,6 +40,27 @@ def test_written_to_disk_before_it_is_renamed(tmp_path, monkeypatch, mode, befor
     assert path.read_text() == "12345"
     inode = path.stat().st_ino
     assert events == [("synced", inode, 5), ("replaced", inode, 5)]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    """What the system says of it does not, nor what safetensors makes of that."""
+    for error in (OSError(errno.ENOSPC, "No space left"),
+                  SafetensorError("I/O error: No space left on device (os error 28)")):
+        with pytest.raises(OSError, match="No space left") as caught, naming(tmp_path / "out"):
+            raise error
+        assert (caught.value.errno, caught.value.filename) == (28, str(tmp_path / "out"))
+    with pytest.raises(SafetensorError), naming(tmp_path):
+        raise SafetensorError("something else")
+
+
+def test_a_bar_on_a_full_disk_stands_still(tmp_path, monkeypatch):
+    (tmp_path / "training.log").symlink_to("/dev/full")
+    monkeypatch.setenv("PROGRESS_FOLDER", str(tmp_path))
+    with bar(3, "training", "step") as progress:
+        for _ in range(3):
+            progress.update()
+            progress.refresh()
+    assert progress.n == 3
 
 
 def test_a_disk_that_does_not_take_it(tmp_path, monkeypatch):

@@ -20,8 +20,9 @@ from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
+from helpers.optimisation import TrainingConfig, make_optimizers, rate
 from helpers.share.export import qwen2_config, qwen2_state
-from helpers.training import Trainer, TrainingConfig, make_optimizers, rate
+from helpers.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

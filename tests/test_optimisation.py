@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import training
+from helpers import optimisation, training
 from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.model import ModelConfig, Transformer
-from helpers.training import Trainer, TrainingConfig, to_tensors, token_weights
+from helpers.optimisation import TrainingConfig
+from helpers.study.scale import load_scale
+from helpers.study.specs import ModelSpec
+from helpers.training import Trainer, to_tensors, token_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,7 +39,7 @@ def written_out(**changes) -> dict[str, np.ndarray]:
     """The weights after `STEPS` steps, float64."""
     about = {"warmup": 3, "decay": 6, "clip": 1.0, "weight_decay": 0.5, "muon": 0.03,
              "adam": 0.004, "momentum": 0.95, "betas": (0.9, 0.95), "seed": SEED,
-             "plan_weight": 3.0, "order": SEED} | changes
+             "plan_weight": 3.0, "order": SEED, "optimiser": "muon", "schedule": "linear"} | changes
     model = Transformer(MODEL, about["seed"])
     weights = {name: value.detach().double().numpy().copy()
                for name, value in model.named_parameters()}
@@ -52,10 +55,13 @@ def written_out(**changes) -> dict[str, np.ndarray]:
             batch, token_weights(batch, about["plan_weight"]), torch.device("cpu")))[0].backward()
         gradients = {name: p.grad.double().numpy() for name, p in model.named_parameters()}
         norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
-        rate = min(1.0, (step + 1) / about["warmup"], (STEPS - step) / about["decay"])
+        left = min(1.0, (STEPS - step) / about["decay"])
+        left = left if about["schedule"] == "linear" else np.sin(np.pi / 2 * left)**2
+        rate = min((step + 1) / about["warmup"], left)
         for name, w in weights.items():
             g = gradients[name] * min(1.0, about["clip"] / norm)
-            if g.ndim == 2 and name != "embedding.weight":
+            all_decay = about["weight_decay"] * w if about["optimiser"] == "adamw" else 0.0
+            if g.ndim == 2 and name != "embedding.weight" and about["optimiser"] == "muon":
                 means[name] = about["momentum"] * means[name] + (1 - about["momentum"]) * g
                 x = about["momentum"] * means[name] + (1 - about["momentum"]) * g
                 x /= np.linalg.norm(x)
@@ -67,19 +73,23 @@ def written_out(**changes) -> dict[str, np.ndarray]:
                 first, second = about["betas"]
                 means[name] = first * means[name] + (1 - first) * g
                 squares[name] = second * squares[name] + (1 - second) * g**2
-                w -= rate * about["adam"] * (means[name] / (1 - first ** (step + 1))) / (
-                    np.sqrt(squares[name] / (1 - second ** (step + 1))) + 1e-8)
+                w -= rate * about["adam"] * (all_decay + means[name] / (1 - first ** (step + 1)) / (
+                    np.sqrt(squares[name] / (1 - second ** (step + 1))) + 1e-8))
     return weights
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> dict[str, np.ndarray]:
     """The weights that `Trainer` comes to."""
+    return weights_of(SETTINGS, tmp_path_factory)
+
+
+def weights_of(settings: TrainingConfig, tmp_path_factory) -> dict[str, np.ndarray]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "autocast", lambda device: nullcontext())
-        patch.setattr(training, "has_bfloat16", lambda: False)
+        patch.setattr(optimisation, "has_bfloat16", lambda: False)
         folder = tmp_path_factory.mktemp("run")
-        model = Trainer(Batches(EXAMPLES, 8, 1, SEED), MODEL, SETTINGS, seed=SEED,
+        model = Trainer(Batches(EXAMPLES, 8, 1, SEED), MODEL, settings, seed=SEED,
                         follows_from={}, folder=folder, compiled=False).run()
     norms = [float(line.split('"gradient_norm": ')[1].rstrip("}"))
              for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -96,6 +106,34 @@ def apart(trained: dict, written: dict) -> dict[str, float]:
 
 def test_a_training_is_the_same_written_out(trained):
     assert max(apart(trained, written_out()).values()) < 1e-3
+
+
+def test_adamw_for_all_and_a_cosine(tmp_path_factory):
+    """As the paper's scale has it; each of the two changes the weights."""
+    change = {"optimiser": "adamw", "schedule": "cosine"}
+    found = weights_of(SETTINGS.model_copy(update=change), tmp_path_factory)
+    assert max(apart(found, written_out(**change)).values()) < 1e-3
+    for name in change:
+        other = written_out(**{key: value for key, value in change.items() if key != name})
+        assert max(apart(found, other).values()) > 0.005
+
+
+def test_settings_that_came_later_are_no_part_of_older_recipes():
+    """Where nobody has set them; where somebody has, they are."""
+    assert not {"optimiser", "schedule"} & SETTINGS.effective().keys()
+    other = SETTINGS.model_copy(update={"optimiser": "adamw"}).effective()
+    assert other == SETTINGS.effective() | {"optimiser": "adamw"}
+
+
+def test_the_papers_scale_and_its_variation():
+    """The published settings are the base; Muon is a word in a model's name."""
+    scale = load_scale("paper")
+    muon = scale.varied(ModelSpec.parse("correct+optimiser=muon_1").variation)
+    about = scale.training.effective()
+    assert (about["optimiser"], about["schedule"], about["mean_over"]) == ("adamw", "cosine", 4)
+    assert scale.training.warmup_steps == scale.steps() // 10
+    assert muon.training.effective() == {
+        name: value for name, value in about.items() if name != "optimiser"}
 
 
 @pytest.mark.parametrize("change", [

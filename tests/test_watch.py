@@ -7,6 +7,7 @@ import select
 import sys
 import termios
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,6 +67,13 @@ def test_failed_step_without_a_word(run, todo):
         assert "step training correct_1 failed" in message
         assert reason in message
         assert "\n" not in message
+
+
+def test_failed_step_on_a_full_disk(run, todo, monkeypatch):
+    """Its log may be empty, and yet it is said why."""
+    (run.folder / todo[1].log).write_text("")
+    monkeypatch.setattr(watch.shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    assert failure(run, todo).endswith(f"; no space left on {run.folder}'s disk")
 
 
 def test_failure_of_the_graph_itself(run, todo):

@@ -12,6 +12,7 @@ import { checksumOf } from "./checksum.js";
 import { drawMaze } from "./generators.js";
 import { vocabulary, wordsOf } from "./language.js";
 import { isSolvable, promptWords } from "./maze.js";
+import { taskPauses } from "./tasks.js";
 
 const CORPUS_FORMAT = "2"; // of Python's files of data sets, which enters their checksum
 
@@ -60,19 +61,21 @@ export function exampleParts(maze) {
  *
  * @param {string} recipe as Python's `json.dumps` writes it
  * @param {Maze[]} mazes at least one, all of one size
- * @returns {string} 64 hexadecimal digits
+ * @returns {Promise<string>} 64 hexadecimal digits
  */
-export function corpusChecksum(recipe, mazes) {
+export async function corpusChecksum(recipe, mazes) {
   const [{ rows, cols }] = mazes;
   const words = vocabulary(rows, cols);
   const tokens = [];
   const bounds = [];
+  const pause = taskPauses();
   for (const maze of mazes) {
     for (const part of exampleParts(maze)) {
       bounds.push(BigInt(tokens.length));
       part.forEach((word) => tokens.push(words.ids.get(word)));
     }
     bounds.push(BigInt(tokens.length));
+    await pause();
   }
   const count = mazes.length;
   const entry = (name, type, array, ...shape) => ({ name, type, shape,

@@ -10,10 +10,9 @@ import { LANES, addTo, addUp, inPanels, multiply, paddedLength, panelPlace, rmsN
 import { END_ID, REASONING_ID, SOLUTION_ID, vocabulary } from "./language.js";
 import { RandomStream } from "./random.js";
 import { readCheckpoint } from "./safetensors.js";
-import { nextTask } from "./tasks.js";
+import { taskPauses } from "./tasks.js";
 
 const COLDEST_TEMPERATURE = 1e-6; // temperature above 0, as in Python
-const WORK_SPAN = 12; // milliseconds of work between two turns of the event loop
 
 /**
  * Reads a model as the study publishes them.
@@ -383,15 +382,4 @@ export async function* answer(model, promptIds, options = {}) {
     session.feed([id]);
     await pause();
   }
-}
-
-/** A function that waits for the next turn of the event loop if it has not done so for a while. */
-function taskPauses() {
-  let since = performance.now();
-  return async () => {
-    if (performance.now() - since > WORK_SPAN) {
-      await nextTask();
-      since = performance.now();
-    }
-  };
 }

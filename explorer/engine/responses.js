@@ -5,9 +5,7 @@
 
 import { corpusChecksum, drawCorpus } from "./corpus.js";
 import { splitWords, vocabulary } from "./language.js";
-import { nextTask } from "./tasks.js";
-
-const DRAWN_AT_ONCE = 20; // mazes between two turns of the event loop
+import { taskPauses } from "./tasks.js";
 
 /**
  * Reads a file of answers.
@@ -25,27 +23,31 @@ export async function readResponses(buffer) {
   if (typeof corpus?.generator !== "string" || typeof expected !== "string") {
     throw new Error("responses: got a file of something else, takes answers to a test set");
   }
-  const responses = lines.slice(1).map((line, i) => jsonOf(line, i + 2).response);
+  const pause = taskPauses();
+  const responses = [];
+  for (const line of lines.slice(1)) {
+    responses.push(jsonOf(line, responses.length + 2).response);
+    await pause();
+  }
   if (responses.length !== corpus.count) {
     throw new Error(`responses: got ${responses.length} answers, takes ${corpus.count}, one for `
       + "each maze");
   }
   const known = vocabulary(corpus.rows, corpus.cols).ids;
-  responses.forEach((response, i) => {
+  for (const [i, response] of responses.entries()) {
     if (typeof response !== "string" || !splitWords(response).every((word) => known.has(word))) {
       throw new Error(`responses: got no words of a ${corpus.rows}x${corpus.cols} grid in line `
         + `${i + 2}`);
     }
-  });
+    await pause();
+  }
   const mazes = [];
   for (const maze of drawCorpus(corpus)) {
     mazes.push(maze);
-    if (mazes.length % DRAWN_AT_ONCE === 0) {
-      await nextTask();
-    }
+    await pause();
   }
   const [recipe] = lines[0].match(/(?<="corpus": )\{[^{}]*\}/);
-  if (corpusChecksum(recipe, mazes) !== expected) {
+  if (await corpusChecksum(recipe, mazes) !== expected) {
     throw new Error(`responses: its mazes are not those of its recipe (${corpus.generator}, `
       + `${corpus.rows}x${corpus.cols}), which has changed`);
   }

@@ -5,7 +5,7 @@ import { END_ID, vocabulary } from "../engine/language.js";
 import { promptWords } from "../engine/maze.js";
 import { Session, answer, readModel, topTokens } from "../engine/model.js";
 import { readResponses } from "../engine/responses.js";
-import { nextTask } from "../engine/tasks.js";
+import { taskPauses } from "../engine/tasks.js";
 import { judge, publishedVerdict } from "../engine/validator.js";
 import { sentence, takeMaze } from "./mazes.js";
 import { eventIn, partsOf } from "./words.js";
@@ -29,12 +29,16 @@ export const SEARCHES = [
 async function* expected(model, prompt, gap, ids) {
   if (!ids.length) return;
   const session = new Session(model);
-  session.feed(prompt.slice(0, -1));
+  const pause = taskPauses();
+  for (const id of prompt.slice(0, -1)) {
+    session.feed([id]);
+    await pause();
+  }
   session.feed(prompt.slice(-1), { gap });
   for (const id of ids) {
     yield [id, session.logits()];
     session.feed([id]);
-    await nextTask();
+    await pause();
   }
 }
 
@@ -172,16 +176,20 @@ export function createAsker(store, data, load) {
   /** Shows the next stored answer of a model that fits, on its own maze. */
   async function showStored(id, distribution, search) {
     const { model } = slotOf(id);
+    const { maze } = store.state;
     const { file } = data.responses.find((stored) => (
       stored.model === model && stored.distribution === distribution));
     try {
       const { about, responses, mazes } = await fetched(file, readResponses);
       const before = slotOf(id)?.origin;
       const from = before?.distribution === distribution ? before.index + 1 : 0;
+      const pause = taskPauses();
       for (let i = 0; i < responses.length; i += 1) {
         const index = (from + i) % responses.length;
         const words = responses[index].split(" ");
+        await pause();
         if (!search.fits(judge(mazes[index], words, hasTrace(model)))) continue;
+        if (store.state.maze !== maze || slotOf(id)?.model !== model) return; // asked otherwise since
         asked = mazes[index];
         takeMaze(store, mazes[index], null, {
           note: `Maze ${index + 1} of the ${responses.length} that models were tested on.`,

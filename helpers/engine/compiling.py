@@ -71,7 +71,7 @@ def compile_once(function: Callable) -> Callable:
 
 @cache
 def _settle() -> None:
-    """What PyTorch's compiler is told; its import takes seconds, so only who compiles comes here."""
+    """What PyTorch's compiler is told, once; its import takes seconds, so not earlier."""
     from torch._dynamo import config as tracing
     from torch._functorch import config as differentiating
     # sizes vary from batch to batch, floats are settings: tried as variables, they compile all

@@ -1,23 +1,24 @@
 """Where the project lies, files that appear whole or not at all, and checksums of arrays."""
 
+import errno
 import fcntl
 import glob
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO
 
 import numpy as np
+from safetensors import SafetensorError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk says that takes no more
 PROJECT = Path(__file__).resolve().parents[2]  # where README and Makefile lie
-ABANDONED = 600  # seconds after which nobody writes to a temporary file any more
 
 
 @contextmanager
@@ -32,12 +33,14 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
         path: the final name; a symbolic link is followed.
         mode: ``"w"`` or ``"wb"`` to be given an open file; None to be given the temporary
             path, for libraries that open files themselves.
+
+    Raises:
+        OSError: it cannot be written; the error names the file.
     """
     path = Path(path)
     special = path.exists() and not path.is_file()
     path = path if special else path.resolve()
-    target = path if special else path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with naming(path), nullcontext(path) if special else _temporary(path) as target:
         if mode is None:
             yield target
         else:
@@ -48,17 +51,62 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
                 os.fsync(handle.fileno())
             os.replace(target, path)
             _sweep(path)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors of writing name the file: a full disk's do not, and safetensors has its own."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if not found:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from None
+    except OSError as error:
+        if error.filename is None and error.errno in FULL:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def _temporary(path: Path, folder: bool = False) -> Iterator[Path]:
+    """A new file or folder beside ``path``, its writer's for as long as the block lasts.
+
+    It is locked: a lock goes with its process, so what is not locked has been left behind.
+    """
+    while True:
+        target = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        target.mkdir() if folder else target.touch(exist_ok=False)
+        try:
+            handle = os.open(target, os.O_RDONLY if folder else os.O_RDWR)
+        except FileNotFoundError:  # swept up between the two
+            continue
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if target.exists():
+            break
+        os.close(handle)
+    try:
+        yield target
     finally:
-        if not special:
+        if folder:
+            shutil.rmtree(target, ignore_errors=True)
+        else:
             target.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _sweep(path: Path) -> None:
-    """Removes temporary files of ``path`` that their writers have abandoned."""
+    """Removes temporary files of ``path`` that their writers have left behind."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with suppress(OSError):  # another writer was faster, or it is not ours
-            if time.time() - left.stat().st_mtime > ABANDONED:
+        with suppress(OSError):  # another writer is at it or was faster, or it is not ours
+            handle = os.open(left, os.O_RDONLY if left.is_dir() else os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
+            finally:
+                os.close(handle)
 
 
 @contextmanager
@@ -71,15 +119,11 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         path: the final name, of nothing or of an empty folder.
     """
     path = Path(path).resolve()
-    target = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    target.mkdir()
-    try:
+    with naming(path), _temporary(path, folder=True) as target:
         yield target
         _to_disk(target)
         os.replace(target, path)
         _sweep(path)
-    finally:
-        shutil.rmtree(target, ignore_errors=True)
 
 
 @contextmanager
@@ -95,8 +139,7 @@ def staged(folder: str | os.PathLike, gone: Callable[[Path], bool] = lambda path
     """
     folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as name:
-        stage = Path(name)
+    with naming(folder), _temporary(folder, folder=True) as stage:
         yield stage
         _to_disk(stage)
         new = {path.relative_to(stage) for path in stage.rglob("*") if path.is_file()}

@@ -12,6 +12,7 @@ from where `helpers.study.graph` shows it.
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm as text_bar
@@ -65,21 +66,38 @@ class _ShownLine(_Line, tqdm):
     """At a terminal or in a notebook."""
 
 
-def bar(total: int, title: str, unit: str, done: int = 0, compiles: bool = False) -> tqdm:
+def bar(total: int, title: str, unit: str, done: int = 0, compiles: bool = False,
+        shown: bool = True) -> tqdm:
     """A progress bar to be used in a ``with`` statement, ``done`` of ``total`` units in.
 
     Args:
         compiles: whether the first unit waits for a compiler, which the bar then says.
+        shown: whether it is; not by processes that share work with the first.
     """
     least, most = TITLES
     settings = {"total": total, "initial": done, "desc": shortened(title, most).ljust(least),
                 "unit": unit, "mininterval": 1, "miniters": 1, "compiles": compiles}
     folder = os.environ.get("PROGRESS_FOLDER")
-    if not folder:
-        return _ShownLine(**settings, disable=None, dynamic_ncols=True)
+    if not (folder and shown):
+        return _ShownLine(**settings, disable=None if shown else True, dynamic_ncols=True)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    file = open(Path(folder, f"{title.replace(' ', '_')}.log"), "w", encoding="utf-8")  # noqa: SIM115
+    file = _File(Path(folder, f"{title.replace(' ', '_')}.log"))
     return _TextLine(**settings, file=file, ncols=WIDTH)
+
+
+class _File:
+    """What a bar writes to; on a full disk the bar stands still, and the work goes on."""
+
+    def __init__(self, path: Path):
+        self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self.file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self.file.flush()
 
 
 def latest(folder: Path) -> dict[str, str]:

@@ -1,7 +1,18 @@
 """The experiments, one module a question. To add one: a module, its notebook, a line below."""
 
 from helpers.engine.registry import Registry
-from helpers.experiments import grpo, headline, plan_weight, position, regime, subnetwork
+from helpers.experiments import (
+    coupling,
+    given,
+    grpo,
+    headline,
+    length,
+    plan_weight,
+    position,
+    regime,
+    subnetwork,
+    subtext,
+)
 from helpers.study.specs import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = Registry({
@@ -9,6 +20,10 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     "plan_weight": plan_weight.EXPERIMENT,
     "regime": regime.EXPERIMENT,
     **position.EXPERIMENTS,
+    "coupling": coupling.EXPERIMENT,
+    "length": length.EXPERIMENT,
     "grpo": grpo.EXPERIMENT,
     "subnetwork": subnetwork.EXPERIMENT,
+    "given": given.EXPERIMENT,
+    **subtext.EXPERIMENTS,
 })

@@ -32,7 +32,8 @@ class Claim:
         quantity: of that table, see `helpers.differences`.
         distributions: on which kinds of maze it is claimed.
         claimed: ``above`` (more than 0), ``below`` (less than 0), ``not below`` (at most `SAME`
-            less than 0), ``half`` (a share of more than one half).
+            less than 0), ``not above`` (at most `SAME`), ``more`` (more than `SAME`), ``half`` (a
+            share of more than one half).
     """
 
     says: str
@@ -43,7 +44,10 @@ class Claim:
     claimed: str = "above"
 
 
-PAPER = "Stechly et al. 2025"
+PAPER, PERFORMATIVE = "Stechly et al. 2025", "Palod et al. 2025"
+LENGTH = "length of trace with that of A*'s"
+ENDLESS = "answers without end that could have one"
+SURER = "surer of the trace if the plan is valid, above one half"
 CLAIMS = (
     Claim("Other mazes' traces serve as well as a maze's own, in distribution", PAPER,
           "differences.csv", "plan_valid: swapped - correct", ("wilson", ), "not below"),
@@ -67,6 +71,28 @@ CLAIMS = (
           "distribution", "asked here", "position/effects.csv",
           "plan_valid: swapped with gaps - correct with gaps",
           ("drunkards_walk", "searchformer")),
+    Claim("Models of right traces write invalid ones before valid plans: before more than 5 % of "
+          "them", PAPER, "coupling/effects.csv", "valid plans behind an invalid trace, correct",
+          ("wilson", "drunkards_walk"), "more"),
+    Claim("They do so more on long problems than on short ones", PAPER, "coupling/effects.csv",
+          "valid plans behind an invalid trace: long - short problems, correct",
+          ("wilson", "drunkards_walk")),
+    Claim("Some of the coupling of plan and trace is in the published verdict, which asks for the "
+          "plan's length (phi)", "ours", "coupling/effects.csv",
+          "phi: published - without the plan's length, correct",
+          ("wilson", "dfs", "drunkards_walk")),
+    Claim("The length of a trace goes with that of A\\*'s in distribution (rank correlation)",
+          PERFORMATIVE, "length/effects.csv", f"{LENGTH}, correct", ("wilson",)),
+    Claim("Out of distribution it does not", PERFORMATIVE, "length/effects.csv",
+          f"{LENGTH}, correct", ("drunkards_walk", "searchformer"), "not above"),
+    Claim("On grids without walls traces do not end: more than 5 % of those that could",
+          PERFORMATIVE, "length/effects.csv", f"{ENDLESS}, correct", ("free_space",), "more"),
+    Claim("Nor where the response begins where training had it", "ours", "length/effects.csv",
+          f"{ENDLESS}, correct realigned", ("free_space",), "more"),
+    Claim("A model is surer of its trace where the plan is valid (chance above one half)",
+          "asked here", "length/effects.csv", f"{SURER}, correct", ("wilson", "drunkards_walk")),
+    Claim("So is a model of other mazes' traces", "asked here", "length/effects.csv",
+          f"{SURER}, swapped", ("wilson", "drunkards_walk")),
     Claim("A reward for valid plans makes plans better where traces were correct", PAPER,
           "grpo/effects.csv", "plan_valid: correct after grpo - correct", ("wilson",)),
     Claim("And where they were other mazes'", PAPER, "grpo/effects.csv",
@@ -76,14 +102,35 @@ CLAIMS = (
     Claim("It makes plans better than as many supervised steps more", "asked here",
           "grpo/effects.csv", "plan_valid: swapped after grpo - swapped after continued",
           ("wilson",)),
+    Claim("A model of correct traces reads the trace: behind its maze's own it plans better than "
+          "behind another's that is as long", "asked here", "given/effects.csv",
+          "plan_valid: correct given true - correct given matched", ("wilson", "drunkards_walk")),
+    Claim("So does a model of other mazes' traces", "asked here", "given/effects.csv",
+          "plan_valid: swapped given true - swapped given matched", ("wilson", "drunkards_walk")),
+    Claim("Words without meaning do not serve a model of other mazes' traces: behind its maze's "
+          "own it plans better than behind filler as long", "asked here", "given/effects.csv",
+          "plan_valid: swapped given true - swapped given filler", ("wilson", "drunkards_walk")),
+    Claim("A model of correct traces plans as well behind what a model of other mazes' traces "
+          "wrote as behind its own", "asked here", "subtext/effects.csv",
+          "plan_valid: correct given swapped - correct given own", ("wilson", "drunkards_walk"),
+          "not below"),
+    Claim("A model of other mazes' traces plans as well behind what a model of correct ones wrote "
+          "as behind its own", "asked here", "subtext/effects.csv",
+          "plan_valid: swapped given correct - swapped given own", ("wilson", "drunkards_walk"),
+          "not below"),
+    Claim("A model of correct traces plans as well behind those of another seed as behind its own",
+          "asked here", "subtext/effects.csv",
+          "plan_valid: correct given another seed - correct given own",
+          ("wilson", "drunkards_walk"), "not below"),
 )
 
 
 def verdict(claimed: str, low: float, high: float, seeds: int) -> str:
     """What an interval says to a claim."""
-    if claimed == "below":
-        return verdict("above", -high, -low, seeds)
-    bound = {"above": 0.0, "not below": -SAME, "half": 0.5}[claimed]
+    if claimed in ("below", "not above"):
+        low, high = -high, -low
+    bound = {"above": 0.0, "below": 0.0, "not below": -SAME, "not above": -SAME, "more": SAME,
+             "half": 0.5}[claimed]
     if pd.isna(low):
         said = "cannot tell"
     elif low > bound:
@@ -121,12 +168,12 @@ def rows(results: Path, scale: str) -> Iterator[list[str]]:
 HEAD = """# What is claimed, and what was seen
 
 Written by `python -m helpers.show.claims` from `results/`; change the claims in
-`helpers/show/claims.py`. Estimates and 95 % intervals are in points (or per cent of a difference),
-over seeds and grids where there are several seeds ([statistics.md](statistics.md)). A claim that
-something is ahead is *supported* where the interval lies above zero, *contradicted* where it lies
-below, *not seen* where it rules out a lead of {same} points, and otherwise the data cannot tell.
-A claim that it is *as good* allows for {same} points. All of it holds for small models on small
-mazes.
+`helpers/show/claims.py`. Estimates and 95 % intervals are in points (or per cent of a difference,
+or a correlation times 100), over seeds and grids where there are several seeds
+([statistics.md](statistics.md)). A claim that something is ahead is *supported* where the interval
+lies above zero, *contradicted* where it lies below, *not seen* where it rules out a lead of {same}
+points, and otherwise the data cannot tell. A claim that it is *as good*, or that there is nothing,
+allows for {same} points. All of it holds for small models on small mazes.
 """
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
+from helpers.optimisation import TrainingConfig, rate
 from helpers.show.looks import (
     FAINT,
     GREEN,
@@ -22,7 +23,6 @@ from helpers.show.looks import (
     styled,
 )
 from helpers.show.words import percent, percents, seeds_of, spaced, span
-from helpers.training import TrainingConfig, rate
 
 
 @styled
@@ -89,16 +89,17 @@ def draw_losses(metrics: pd.DataFrame) -> Figure:
 
 @styled
 def draw_rate(settings: TrainingConfig, examples: int) -> Figure:
-    """The learning rate of Muon over the steps of one training on so many examples."""
+    """The learning rate (Muon's, if there is one) over the steps of a training."""
     figure, ((ax,),) = new_figure(1, 1, (8, 3))
     steps = settings.epochs * (examples // settings.batch_size)
     shares = np.array([rate(step, steps, settings) for step in range(steps)])
-    ax.plot(shares * settings.learning_rate, color=GREEN)
-    ax.set(xlabel="step", ylabel="learning rate (Muon)", ylim=(0, None))
+    name, peak = (("Muon", settings.learning_rate) if settings.optimiser == "muon"
+                  else ("AdamW", settings.adam_learning_rate))
+    ax.plot(shares * peak, color=GREEN)
+    ax.set(xlabel="step", ylabel=f"learning rate ({name})", ylim=(0, None))
     ax.grid(axis="y")
-    figure.alt = (f"Learning rate of Muon over {steps} steps. It rises to "
-                  f"{settings.learning_rate:g} within {settings.warmup_steps} steps and ends at "
-                  f"{shares[-1] * settings.learning_rate:.2g}.")
+    figure.alt = (f"Learning rate of {name} over {steps} steps. It rises to {peak:g} within "
+                  f"{settings.warmup_steps} steps and ends at {shares[-1] * peak:.2g}.")
     return figure
 
 

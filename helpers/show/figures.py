@@ -86,7 +86,7 @@ def draw_trace(maze: Maze, events: Sequence[Event], upto: int | Iterable[int] | 
     height = (side * maze.rows / maze.cols + 0.35) * rows + 0.7
     figure, axes = new_figure(rows, per_row, (max(side * per_row, 5.6), height))
     for ax, moment in zip(axes.flat, moments, strict=False):
-        _draw_moment(ax, maze, events[:moment], label, side / max(maze.rows, maze.cols))
+        put_moment(ax, maze, events[:moment], label, side / max(maze.rows, maze.cols))
         put_plan(ax, plan)
         put_ends(ax, maze, corner=label is not None)
         written = f"event {moment - 1}: {events[moment - 1]}" if moment else "no event yet"
@@ -138,7 +138,7 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
             broken = next((b for b in breaks if not b.strict), next(iter(breaks), None))
             events, _ = read_events(trace)
             moment = len(events) if broken is None else broken.at
-            _draw_moment(ax, maze, events[:moment], "fgh" if maze.rows <= 8 else None,
+            put_moment(ax, maze, events[:moment], "fgh" if maze.rows <= 8 else None,
                          4.4 / max(maze.rows, maze.cols))
         put_ends(ax, maze, corner=part == "trace" and maze.rows <= 8)
         titles.append(_mark_break(ax, part, groups, broken))
@@ -305,7 +305,7 @@ def put_plan(ax: Axes, plan: Sequence[tuple[int, int]] | None) -> None:
         ax.plot(xs, ys, color=VERMILION, lw=2.8, solid_capstyle="round", zorder=3.1)
 
 
-def _draw_moment(ax: Axes, maze: Maze, events: Sequence[Event], label: str | None,
+def put_moment(ax: Axes, maze: Maze, events: Sequence[Event], label: str | None,
                  inches: float) -> None:
     """Open and closed cells after these events, the last closed framed."""
     open_list, closed = replay(maze, events)

@@ -14,10 +14,10 @@ import torch
 from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import build
+from helpers.engine.precision import autocast
 from helpers.model import ModelConfig
 from helpers.study.runs import Run
 from helpers.study.specs import ModelSpec
-from helpers.training import autocast
 
 SHARE = 0.4  # of its largest matrix product a core's training reaches (docs/performance.md)
 SAMPLE = 64  # examples that stand for all

@@ -51,8 +51,11 @@ def jobs(run: Run, experiment: Experiment) -> list[Job]:
     for model in models:
         asked = [run.answers(one) for one in evaluations if one.model == model]
         found.append(Job(f"evaluation {model.name}", tuple(asked)))
-    return [*found, Job(f"analysis {experiment.notebook}", (run.tables(experiment),)),
-            Job(f"report {experiment.notebook}", (run.report(experiment),))]
+    # figures and the page are from the notebook that made the tables: who stopped in between has
+    # neither, and goes through it again
+    tables, report = run.tables(experiment), run.report(experiment)
+    return [*found, Job(f"analysis {experiment.notebook}", (tables, report)),
+            Job(f"report {experiment.notebook}", (report,))]
 
 
 def prepare(run: Run, experiment: Experiment, *, again: bool = False,

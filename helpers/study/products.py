@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from helpers.engine.files import atomic, sha256
+from helpers.engine.files import atomic, checksum, sha256
 from helpers.study.equivalent import changed_code
 from helpers.study.fingerprint import code_of
 
@@ -90,17 +90,21 @@ class Store:
         return self.folder / product.files[0]
 
     def record(self, product: Product) -> dict | None:
-        """What was noted when it was made; None if it was not, or not to the end."""
+        """What was noted when it was made; None if it was not, or the note has changed."""
         try:
-            return json.loads(self._record(product).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            record = json.loads(self._record(product).read_text(encoding="utf-8"))
+            noted = record.pop("sha256", None)  # earlier records have none
+        except (FileNotFoundError, ValueError, AttributeError):
             return None
+        return record if noted in (None, checksum(record, {})) else None
 
     def status(self, product: Product) -> Status:
         """Whether it is there, unchanged, and follows from what stands there now."""
         record = self.record(product)
         if record is None:
-            return Status(product, "missing")
+            name = self._record(product)
+            return Status(product, "missing", f"made/{name.name} has changed since it was written"
+                          if name.exists() else "")
         for name, noted in record["files"].items():
             path = self.folder / name
             if not path.exists():
@@ -157,17 +161,24 @@ class Store:
                            "mtime_ns": stat.st_mtime_ns}
         path = self._record(product)
         path.parent.mkdir(parents=True, exist_ok=True)
+        record = json.loads(json.dumps({**record, "files": files}))  # as it will be when read
         with atomic(path, "w") as file:
-            json.dump({**record, "files": files}, file, indent=1)
+            json.dump({**record, "sha256": checksum(record, {})}, file, indent=1)
 
     def _record(self, product: Product) -> Path:
         return self.folder / "made" / f"{product.name.replace(' ', '_').replace('/', '_')}.json"
 
     def _unchanged(self, path: Path, noted: dict) -> bool:
+        """Whether a file is what was noted; its date says so only of one that says so itself.
+
+        Corpora and weights are large, and have a checksum in them that is looked at when they
+        are read.
+        """
         stat = path.stat()
         if stat.st_size != noted["size"]:
             return False
-        return stat.st_mtime_ns == noted["mtime_ns"] or sha256(path) == noted["sha256"]
+        dated = path.suffix == ".safetensors" and stat.st_mtime_ns == noted["mtime_ns"]
+        return dated or sha256(path) == noted["sha256"]
 
     def reasons(self, product: Product, record: dict) -> Iterator[str]:
         """Why a product would come out different now, in words."""

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers.checkpoints import CheckpointError, read_checkpoint
-from helpers.engine.files import atomic, staged
+from helpers.engine.files import atomic, checksum, staged
 from helpers.share.box import store_model, store_responses
+from helpers.study.asking import written
 from helpers.study.plan import StudyError
 from helpers.study.runs import Run
 from helpers.study.specs import Experiment, ModelSpec
-from helpers.study.steps import written
 
 MADE = ("date", "commit", "dirty", "machine", "packages", "training_seconds")
 SMALL = 16 * 2**20  # bytes of a model's weights, above which it is too large for the box
@@ -74,8 +74,10 @@ def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:
 
     for model in models:
         record = run.store.record(run.model(model))
+        training = _training(run, model)
         place(f"trainings/{model.name}.json").write_text(
-            json.dumps(_training(run, model), indent=0) + "\n", encoding="utf-8")
+            json.dumps(training | {"sha256": checksum(training, {})}, indent=0) + "\n",
+            encoding="utf-8")
         store_model(run.store.use(run.model(model)), place(f"models/{model.name}.safetensors"),
                     {name: record.get(name) for name in MADE})
     for spec in asked:
@@ -134,6 +136,9 @@ def _fetch(run: Run, spec: ModelSpec, source: Path) -> str:
     try:
         read_checkpoint(weights)  # whether it is whole
         training = json.loads(log.read_text(encoding="utf-8"))
+        noted = training.pop("sha256", None)  # those of earlier dates have none
+        if noted not in (None, checksum(training, {})):
+            raise ValueError("its checksum does not match, its bytes have changed")
         records = training["made"]
         reasons = [why for one, record in zip(products, records, strict=True)
                    for why in run.store.reasons(one, record)]

@@ -10,32 +10,35 @@ import re
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
 import psutil
 import torch
 
+from helpers.asking import ASKING
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, build
 from helpers.engine.files import PROJECT, sha256
+from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
-from helpers.responses import ASKING, respond, right_plans, texts
-from helpers.show import charts, curves, sentences
+from helpers.responses import respond, right_plans, texts, written_traces
+from helpers.show import charts, curves, fits, sentences, tracecharts
 from helpers.show.report import write_report
 from helpers.study import tuning
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
-from helpers.training import Trainer, has_bfloat16
+from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
+FIGURES = (charts, curves, fits, sentences, tracecharts)  # what a report shows is made by these
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -115,14 +118,15 @@ class Run:
         scale, asked = self.scale_of(spec.model), dict(spec.answering)
         asking = [ASKING[asked[name]] for name in ("gap", "given") if asked.get(name) in ASKING]
         asking += [right_plans] * ("given" in asked)
-        own = asked.get("given") == "own"  # the trace that the model has written unasked
+        source = [spec.source] if spec.source else []
+        asking += [written_traces for _ in source]
         folder, _, name = f"evaluation/{spec.name}".rpartition("/")
         return Product(f"answers {spec.name}",
                        (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
                        {"max_new_tokens": scale.decoding.max_new_tokens, **asked},
                        (load_model, respond, judge, texts, *asking), "06_evaluation", (
                            self.model(spec.model), self.corpus("test", spec.distribution, scale),
-                           *([self.answers(replace(spec, answering=()))] if own else [])))
+                           *map(self.answers, source)))
 
     def evaluations(self, experiment: Experiment) -> list[EvaluationSpec]:
         """What an experiment's tables show: its own, and what else it gathers that is there."""
@@ -149,8 +153,8 @@ class Run:
         return Product(f"report {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
-                       (write_report, *(function for module in (charts, curves, sentences)
-                                       for function in functions_of(module))),
+                       (write_report, *(function for module in FIGURES
+                                        for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
     def corpora(self, experiment: Experiment) -> list[Product]:

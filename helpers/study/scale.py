@@ -31,9 +31,9 @@ from helpers.generators import GENERATORS
 from helpers.grpo import TuningConfig
 from helpers.language import Vocabulary
 from helpers.model import ModelConfig
+from helpers.optimisation import TrainingConfig
 from helpers.ownmazes import Listed
 from helpers.study import yaml12
-from helpers.training import TrainingConfig
 
 SCALES = PROJECT / "scales"
 SECTIONS = ("model", "training", "decoding", "tuning")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from helpers.asking import ASKING
 from helpers.conditions import CONDITIONS
 from helpers.grpo import TuningConfig
 from helpers.study.scale import SECTIONS, Scale
@@ -103,6 +104,24 @@ class EvaluationSpec:
     def name(self) -> str:
         done = "".join(f"+{name}={value}" for name, value in self.answering)
         return f"{self.model.name}{done}/{Path(self.distribution).stem}"
+
+    @property
+    def source(self) -> "EvaluationSpec | None":
+        """The answers that the trace given was written in; None where no model wrote it.
+
+        Of ``given``, ``own`` is what the model writes unasked, ``sampled`` what it writes at
+        temperature 1, the name of a model what that writes.
+
+        Raises:
+            ValueError: ``given`` is no way of asking, nor the name of a model.
+        """
+        given = dict(self.answering).get("given")
+        if given in ("own", "sampled"):
+            drawn = (("temperature", 1.0),) if given == "sampled" else ()
+            return EvaluationSpec(self.model, self.distribution, drawn)
+        if given is None or given in ASKING:
+            return None
+        return EvaluationSpec(ModelSpec.parse(given), self.distribution)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """The steps of a study, one function each; the notebooks call them, Snakemake runs those.
 
 A step makes what is missing or stale and leaves alone what is current: called twice, it does
-nothing the second time.
+nothing the second time. Called by several processes that have joined (`engine.together`), they
+train and answer together, and the first writes.
 """
 
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -18,18 +18,20 @@ from matplotlib.figure import Figure
 
 from helpers import evaluation
 from helpers.batches import Batches
-from helpers.checkpoints import load_model, read_checkpoint
+from helpers.checkpoints import read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
-from helpers.corpus import Corpus, Recipe, build, count_possible, overlap
+from helpers.corpus import Corpus, Recipe, build
+from helpers.engine import together
 from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
-from helpers.ownmazes import solvable
-from helpers.responses import ASKING, realigned, respond, right_plans, texts, written_traces
+from helpers.responses import texts
 from helpers.show.looks import write_png, write_svg
 from helpers.show.report import write_report
+from helpers.study.asking import asking, judged
 from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
+from helpers.study.seen import corpus_table
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
 from helpers.study.tuning import going_on
 from helpers.training import Trainer
@@ -47,7 +49,7 @@ def make_corpora(run: Run, experiment: Experiment) -> pd.DataFrame:
     """Builds and saves the training, validation and test sets that an experiment needs.
 
     Returns:
-        `corpus_table` of all of them.
+        `seen.corpus_table` of all of them.
     """
     todo = [one for one in run.corpora(experiment) if not run.store.status(one).usable]
     with bar(sum(_drawn(one.settings) for one in todo), "corpora", "maze") as progress:
@@ -74,42 +76,6 @@ def _recipe(product: Product) -> Recipe:
 
 def _drawn(settings: dict) -> int:
     return settings["count"] + (settings["skip"] if settings["sampling"] == "paper" else 0)
-
-
-def corpus_table(corpora: list[Corpus]) -> pd.DataFrame:
-    """How corpora stand to what was trained on.
-
-    Returns:
-        A row a corpus, training sets first: how many examples, how many of them without a way
-        from start to goal, different problems and different
-        grids; problems a grid; how many of its problems and of its grids occur in the training
-        set of its size; mean tokens of each part; and the share of all grids and problems of its
-        kind that the training set covers (empty where their number is not known).
-    """
-    rows = []
-    trainings = {(c.recipe.rows, c.recipe.cols): c for c in corpora if c.recipe.split == "train"}
-    for corpus in sorted(corpora, key=lambda one: one.recipe.split != "train"):
-        recipe = corpus.recipe
-        training = trainings[recipe.rows, recipe.cols]
-        seen = overlap(corpus, training)
-        trained = overlap(training, training)
-        known = recipe.generator == training.recipe.generator
-        possible = count_possible(recipe.generator, recipe.rows, recipe.cols)
-        rows.append({
-            "corpus": recipe.name, "generator": recipe.generator, "n": len(corpus),
-            "unsolvable": int((~solvable(corpus.mazes)).sum()),
-            "distinct_problems": seen.distinct_problems, "distinct_grids": seen.distinct_grids,
-            "problems_per_grid": round(len(corpus) / seen.distinct_grids, 2),
-            "most_problems_per_grid": seen.most_problems_per_grid,
-            "also_in_training": seen.also_in_training,
-            "grids_also_in_training": seen.grids_also_in_training,
-            **dict(zip(("prompt_tokens", "trace_tokens", "plan_tokens"),
-                       corpus.lengths().mean(0).round(1), strict=True)),
-            "share_of_grids_trained_on":
-                trained.distinct_grids / possible.grids if known else float("nan"),
-            "share_of_problems_trained_on":
-                trained.distinct_problems / possible.problems if known else float("nan")})
-    return pd.DataFrame(rows)
 
 
 # ── models ──────────────────────────────────────────────────────────────────────────────
@@ -154,23 +120,43 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
     """
     product = run.model(spec)
     final = run.file(product.files[0]).parent
-    if run.store.status(product).usable:
+    work, status = final / f"work-{product.fingerprint}", run.store.status(product)
+    if status.usable:
+        if status.state == "current":  # whoever made it may have been stopped just before this
+            shutil.rmtree(work, ignore_errors=True)
         return metrics(run, spec)
-    work = final / f"work-{product.fingerprint}"
     work.mkdir(parents=True, exist_ok=True)
+    if together.rank():
+        trainer(run, spec, work).run()
+        together.wait()  # for the first to put all in its place
+        return metrics(run, spec)
     with _alone(final / "lock", f"training {spec.name}"):
         training = trainer(run, spec, work)
         training.run()
         with _making(run, product, training_seconds=round(training.seconds, 1),
                      **training.circumstances()):
-            shutil.rmtree(final / "snapshots", ignore_errors=True)
-            for name in ("snapshots", "metrics.jsonl", "model.safetensors",
-                         "checkpoint.safetensors"):
-                if (work / name).exists():
-                    os.replace(work / name, final / name)
+            _settle(work, final)
         for other in final.glob("work-*"):
             shutil.rmtree(other)
+    together.wait()
     return metrics(run, spec)
+
+
+def _settle(work: Path, final: Path) -> None:
+    """Puts what a training has made in its place; all of it stays in ``work`` too.
+
+    Whoever is stopped in between finds the training complete there, and does this again.
+    """
+    shutil.rmtree(final / "snapshots", ignore_errors=True)
+    for path in (*work.rglob("*.safetensors"), work / "metrics.jsonl"):
+        place = final / path.relative_to(work)
+        place.parent.mkdir(exist_ok=True)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(path, place)
+        except OSError:  # a disk without links
+            with atomic(place) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 def metrics(run: Run, spec: ModelSpec) -> pd.DataFrame:
@@ -192,15 +178,18 @@ def follow(run: Run, spec: ModelSpec) -> pd.DataFrame:
         model = run.store.use(run.model(spec))
         mazes = corpus(run, run.corpus("validation", scale=scale))
         points = [*sorted(model.with_name("snapshots").glob("*.safetensors")), model]
-        with _making(run, product), bar(len(points), f"curve {spec.name}", "point") as progress:
-            rows, logged = [], metrics(run, spec)
+        rows, logged, writes = [], metrics(run, spec), together.rank() == 0
+        with bar(len(points), f"curve {spec.name}", "point", shown=writes) as progress, (
+                _making(run, product) if writes else nullcontext()):
             for point in points:
-                judged = _judged(run, spec, mazes, point, {})[0]
+                answered, _ = judged(run, spec, mazes, point, {}, device())
                 counters = read_checkpoint(point)[0]["counters"]
                 spent = logged.loc[logged["step"] <= counters["step"], "seconds"].iloc[-1]
-                rows.append(evaluation.curve_point(judged, counters | {"seconds": spent}))
+                rows.append(evaluation.curve_point(answered, counters | {"seconds": spent}))
                 progress.update()
-            _write_csv(pd.DataFrame(rows), path)
+            if writes:
+                _write_csv(pd.DataFrame(rows), path)
+        together.wait()
     return pd.read_csv(path)
 
 
@@ -218,57 +207,39 @@ def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
     """
     specs = list(specs)
     for spec in specs:
-        product = run.answers(spec)
-        if run.store.status(product).usable:
-            continue
-        path = run.store.use(run.model(spec.model))
-        mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
-        with _making(run, product):
-            rows, responses = _judged(run, spec.model, mazes, path, asking(run, spec, mazes),
-                                      title=f"answers {spec.name.replace('/', ' ')}")
-            rows_file, responses_file = (run.file(name) for name in product.files)
-            _write_csv(rows, rows_file)
-            with atomic(responses_file, "w") as file:
-                for text in texts(mazes, spec.model.condition, responses):
-                    file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
+        _answer(run, spec)
     return all_rows(run, specs)
 
 
-def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
-    """How a model is asked, as `responses.respond` takes it."""
-    asked = dict(spec.answering)
-    if asked.get("gap") == "realigned":
-        scale = run.scale_of(spec.model)
-        asked["gap"] = realigned(mazes, run.load(run.corpus("train", scale=scale)))
-    given = asked.pop("given", None)
-    if given == "own":
-        asked["traces"] = written_traces(mazes, written(run, replace(spec, answering=())))
-    elif given:
-        asked["traces"] = ASKING[given](mazes)
-    return asked
-
-
-def written(run: Run, spec: EvaluationSpec) -> list[str]:
-    """The texts that a model has written, prompts included, a maze each."""
+def _answer(run: Run, spec: EvaluationSpec) -> None:
+    """Makes the answers of one evaluation, and first those whose traces it is given."""
     product = run.answers(spec)
-    run.store.use(product)
-    path = run.file(product.files[1])
-    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    if run.store.status(product).usable:
+        return
+    if spec.source:
+        _answer(run, spec.source)
+    first = together.rank() == 0
+    lock = exclusive(run.file(product.files[0]).with_suffix(".lock"))
+    with lock if first else nullcontext():  # two models may be given the same traces
+        there = torch.tensor(float(first and run.store.status(product).usable))
+        if together.add(there):
+            return
+        path = run.store.use(run.model(spec.model))
+        mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
+        with _making(run, product) if first else nullcontext():
+            rows, responses = judged(run, spec.model, mazes, path, asking(run, spec, mazes),
+                                     device(), title=f"answers {spec.name.replace('/', ' ')}")
+            if first:
+                _write_answers(run, product, rows, texts(mazes, spec.model.condition, responses))
+        together.wait()  # what is written here may be read for the next
 
 
-def _judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dict,
-            title: str | None = None):
-    """A model's answers to a corpus: rows of verdicts, and the answers."""
-    scale = run.scale_of(spec)
-    given = max(map(len, answering.get("traces", [])), default=0)
-    model = load_model(path, mazes, device(), scale.transformer().context + given)
-    responses = respond(model, mazes, spec.condition, title=title,
-                        max_new_tokens=scale.decoding.max_new_tokens,
-                        batch_size=scale.decoding.batch_size, **answering)
-    rows = evaluation.judge(mazes, spec.condition, responses)
-    if "traces" in answering:
-        rows["right_plan"] = right_plans(model, mazes, spec.condition, traces=answering["traces"])
-    return rows.assign(gap=answering.get("gap", 0)), responses
+def _write_answers(run: Run, product: Product, rows: pd.DataFrame, written: Iterable[str]) -> None:
+    rows_file, responses_file = (run.file(name) for name in product.files)
+    _write_csv(rows, rows_file)
+    with atomic(responses_file, "w") as file:
+        for text in written:
+            file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
 
 
 def all_rows(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:

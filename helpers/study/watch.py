@@ -13,6 +13,8 @@ from helpers.engine.progress import latest
 from helpers.study.plan import Job
 from helpers.study.runs import Run
 
+ROOM = 2**20  # bytes below which a disk counts as full
+
 
 def watch(process: subprocess.Popen, run: Run, jobs: list[Job]) -> None:
     """Shows how far the run and its running steps are until the process ends.
@@ -58,9 +60,14 @@ def failure(run: Run, jobs: list[Job]) -> str:
     for job in jobs:
         log = run.folder / job.log
         if log.exists() and not (run.folder / job.marker).exists():
-            return f"step {job.name} failed: {reason(log)} (whole log: {log})"
+            return f"step {job.name} failed: {reason(log)} (whole log: {log}){_room(run.folder)}"
     log = run.folder / "logs/snakemake.log"
-    return f"study failed: {reason(log)} (whole log: {log})"
+    return f"study failed: {reason(log)} (whole log: {log}){_room(run.folder)}"
+
+
+def _room(folder: Path) -> str:
+    """What a log cannot say: that there was no room for it either."""
+    return "" if shutil.disk_usage(folder).free >= ROOM else f"; no space left on {folder}'s disk"
 
 
 def reason(log: Path) -> str:

@@ -241,10 +241,10 @@ def test_which_grids_are_held_out(engine):
     {"generator": "drunkards_walk", "params": (("coverage", 0.7),), "split": "train"}])
 def test_data_sets_and_their_checksum(engine, changes):
     corpus = build(replace(Recipe("wilson", 8, 8, "test", 42, "indexed", 30), **changes))
-    mazes, checksum = engine("""({drawCorpus, corpusChecksum}, text) => {
+    mazes, checksum = engine("""async ({drawCorpus, corpusChecksum}, text) => {
         const mazes = [...drawCorpus(JSON.parse(text))];
         return [mazes.map(({walls, ...maze}) => ({...maze, walls: Array.from(walls)})),
-                corpusChecksum(text, mazes)];
+                await corpusChecksum(text, mazes)];
     }""", json.dumps(asdict(corpus.recipe)))
     assert mazes == [plain(corpus.mazes.maze(i)) for i in range(30)]
     assert checksum == corpus.sha256
@@ -927,14 +927,14 @@ def test_greedy_answers_to_a_given_trace(engine, one_thread):
     are_pythons(found, *python_answers(path, whole, 40, [len(p) - 1 for p in prompts], 7))
 
 
-def test_greedy_answers_of_a_laptop_model(engine, one_thread, tmp_path):
-    content = stored(tmp_path / "model", lively(LAPTOP), 8, 8)
+@pytest.mark.parametrize("path", sorted((PROJECT / "results" / "laptop" / "models").glob("*_1.*")),
+                         ids=lambda path: path.stem)
+def test_greedy_answers_of_laptop_models(engine, one_thread, path):
     mazes = Sampler("wilson", 8, 8, split="test", sampling="indexed").take(6)
-    prompts = asking("correct", [mazes.maze(i) for i in range(6)])
-    found = answered(engine, content, [
-        {"prompt": prompt.tolist(), "maxNewTokens": 200} for prompt in prompts])
-    are_pythons(found, *python_answers(tmp_path / "model", prompts, 200,
-                                       [len(p) - 1 for p in prompts]))
+    prompts = asking(path.stem.rsplit("_", 1)[0], [mazes.maze(i) for i in range(6)])
+    found = answered(engine, path.read_bytes(), [
+        {"prompt": prompt.tolist(), "maxNewTokens": 300} for prompt in prompts])
+    are_pythons(found, *python_answers(path, prompts, 300, [len(p) - 1 for p in prompts]))
 
 
 def test_answer_is_as_long_as_the_context_allows(engine, tmp_path):

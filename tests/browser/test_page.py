@@ -44,14 +44,21 @@ def built(tmp_path_factory):
     server.server_close()
 
 
-@pytest.fixture
-def explorer(page_at, built):
-    """A function that opens the explorer, at a view."""
+@pytest.fixture(scope="module")
+def shared(page_at):
+    """The page of all tests that ask for nothing of their own."""
+    return page_at()
 
-    def opened(view="search", **options):
-        options.setdefault("viewport", {"width": 1280, "height": 900})
-        page = page_at(f"{built}/explorer/index.html", **options)
+
+@pytest.fixture
+def explorer(page_at, built, shared):
+    """A function that opens the explorer anew, at a view; with options on a page of its own."""
+
+    def opened(view="search", size=(1280, 900), **options):
+        page = page_at(**options) if options else shared
         page.set_default_timeout(PATIENCE)
+        page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+        page.goto(f"{built}/explorer/index.html")
         page.wait_for_selector(".bt .board")
         if view == "models":
             page.get_by_role("tab", name="The models").click()
@@ -190,7 +197,7 @@ def test_the_open_list_is_a_table(explorer):
 
 
 def test_drawing_with_the_mouse(explorer):
-    page = explorer(viewport={"width": 1280, "height": 1500})
+    page = explorer(size=(1280, 1500))
     draw_map(page, "S....", ".....", ".....", "....G")
     page.wait_for_selector(".stage [aria-rowcount='4']")
     page.get_by_role("button", name="Draw your own").click()
@@ -279,20 +286,18 @@ def test_boards_step_together(explorer):
     assert page.locator(".card path.plan").count() == 1  # solution_only has no trace
 
 
-@pytest.mark.parametrize("model", ["correct_1", "swapped_1", "solution_only_1"])
-def test_stored_answers_are_what_the_model_writes(explorer, model):
+def test_stored_answers_are_what_the_model_writes(explorer):
     """The first stored answer, read again, and what the model writes of itself on that maze."""
     page = explorer("models")
-    _, first, *_ = gzip.decompress((STORED / model / "wilson.jsonl.gz").read_bytes()).splitlines()
-    response = json.loads(first)["response"].split()
-    names = ["solution_only_1", "correct_1", "swapped_1"]
-    card = page.locator(".card").nth(names.index(model))
-    card.get_by_text("Answers of the study").click()
-    card.get_by_label("mazes by").select_option(label="Wilson")
-    card.get_by_role("button", name="The next one").click()
-    page.wait_for_selector(".state:has-text('stored answer 1 of 40')")
-    page.wait_for_function(DONE.format(3))
-    assert words_of(card) == response
+    for place, model in enumerate(("solution_only_1", "correct_1", "swapped_1")):
+        lines = gzip.decompress((STORED / model / "wilson.jsonl.gz").read_bytes()).splitlines()
+        card = page.locator(".card").nth(place)
+        card.get_by_text("Answers of the study").click()
+        card.get_by_label("mazes by").select_option(label="Wilson")
+        card.get_by_role("button", name="The next one").click()
+        card.locator(".state:has-text('stored answer 1 of 40')").wait_for()
+        page.wait_for_function(DONE.format(3))
+        assert words_of(card) == json.loads(lines[1])["response"].split()
     card.get_by_text("Ask otherwise").click()
     card.get_by_label("temperature").fill("0.5")
     page.keyboard.press("Enter")
@@ -332,7 +337,10 @@ def test_another_trace(explorer):
 
     card.get_by_role("button", name="Another maze's").click()
     assert card.locator(".lender .board").is_visible()
-    assert text.input_value().split() != own
+    lent = text.input_value().split()
+    assert lent != own
+    card.get_by_role("button", name="Another maze's").click()
+    assert text.input_value().split() == lent  # it follows from the maze
     card.get_by_role("button", name="Filler").click()
     assert set(text.input_value().split()) == {"<unk>"}
 
@@ -390,7 +398,7 @@ def test_models_take_mazes_of_their_size_alone(explorer):
 
 
 def test_a_file_that_is_missing(explorer):
-    page = explorer()
+    page = explorer(color_scheme="light")
     page.route("**/models/correct_1.safetensors", lambda route: route.fulfill(status=404))
     page.get_by_role("tab", name="The models").click()
     page.wait_for_selector(".card[data-status=failed] [role=alert]:has-text('cannot be loaded')")
@@ -444,21 +452,45 @@ def test_by_keyboard_alone(explorer):
 
 
 @pytest.mark.parametrize("view", ["search", "models"])
-@pytest.mark.parametrize(("width", "scale"), [(390, 2), (320, 1), (640, 2)],
-                         ids=["phone", "small", "zoomed"])
-def test_no_scrolling_sideways(explorer, view, width, scale):
-    """640 pixels are a window of 1280 at 200 %."""
-    page = explorer(view, viewport={"width": width, "height": 800}, device_scale_factor=scale)
-    assert wide(page) <= 0
+def test_no_scrolling_sideways(explorer, view):
+    """On a phone, a small one, and in a window of 1280 pixels at 200 %."""
+    page = explorer(view)
+
+    def fits():
+        for width in (390, 320, 640):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert wide(page) <= 0, width
+
+    fits()
+    open_all(page)
+    fits()
+
+
+def open_all(page):
+    """Opens whatever can be opened: the drawing, the text, all that is folded on cards."""
     page.get_by_role("button", name="Draw your own").click()
     page.get_by_role("button", name="As text").click()
     for summary in page.locator(".card summary:visible").all():
         summary.click()
-    assert wide(page) <= 0
+
+
+def test_the_step_counter_stands_beside_its_slider(explorer):
+    """At any width with two columns or one; on phones the slider has a line of its own."""
+    page = explorer()
+    page.get_by_role("spinbutton", name="columns").fill("30")
+    page.get_by_role("spinbutton", name="rows").fill("30")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".stage [aria-rowcount='30'][aria-colcount='30']")
+    for width in (1280, 900, 830, 820, 810, 780, 700, 560):
+        page.set_viewport_size({"width": width, "height": 900})
+        slider, count = (page.locator(f".stage .player {part}").bounding_box()
+                         for part in ("input", ".count"))
+        middle = count["y"] + count["height"] / 2
+        assert slider["y"] < middle < slider["y"] + slider["height"], width
 
 
 def test_touch(explorer):
-    page = explorer(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = explorer(size=(390, 844), has_touch=True, is_mobile=True)
     draw_map(page, "S...", "....", "...G")
     page.get_by_role("button", name="Draw your own").tap()
     page.wait_for_selector(".drawing")
@@ -468,8 +500,9 @@ def test_touch(explorer):
 
 def test_dark_light_and_no_motion(explorer):
     shades = {}
+    page = explorer(reduced_motion="reduce")
     for scheme in ("light", "dark"):
-        page = explorer(color_scheme=scheme, reduced_motion="reduce")
+        page.emulate_media(color_scheme=scheme)
         shades[scheme] = page.evaluate("getComputedStyle(document.querySelector('.bt'))"
                                        ".backgroundColor")
         assert page.evaluate("getComputedStyle(document.querySelector('.bt .ground'))"
@@ -478,24 +511,26 @@ def test_dark_light_and_no_motion(explorer):
 
 
 @pytest.mark.skipif(not AXE.exists(), reason=f"{AXE}: not there (make test-browser fetches it)")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("view", ["search", "models", "index", "notebook"])
-def test_nothing_bars_anybody(explorer, page_at, built, view, scheme):
-    """axe finds nothing serious or critical."""
+def test_nothing_bars_anybody(explorer, page_at, built, view):
+    """axe finds nothing serious or critical: light and dark, wide, on a phone, at 200 %."""
     if view in ("search", "models"):
-        page = explorer(view, color_scheme=scheme)
-        page.get_by_role("button", name="As text").click()
-        page.get_by_role("button", name="Draw your own").click()
-        for summary in page.locator(".card summary:visible").all():
-            summary.click()
+        page = explorer(view, color_scheme="light", reduced_motion="reduce")
+        looks = [("light", 1280), ("light", 390), ("dark", 640)]
     else:
-        path = {"index": "index.html", "notebook": "notebooks/02_traces.html"}[view]
-        page = page_at(f"{built}/{path}", color_scheme=scheme)
+        path = {"index": "index.html", "notebook": "notebooks/11_answers.html"}[view]
+        page = page_at(f"{built}/{path}")
+        looks = [("light", 390), ("dark", 1280)]
     page.add_script_tag(path=str(AXE))
-    found = page.evaluate("axe.run()")["violations"]
-    bad = [(one["id"], one["impact"], [node["html"][:200] for node in one["nodes"]][:3])
-           for one in found if one["impact"] in ("serious", "critical")]
-    assert not bad, bad
+    for place, (scheme, width) in enumerate(looks):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        if len(looks) == 3 and place == 1:
+            open_all(page)
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        bad = [(scheme, width, one["id"], [node["html"][:200] for node in one["nodes"]][:3])
+               for one in found if one["impact"] in ("serious", "critical")]
+        assert not bad, bad
 
 
 def test_nothing_is_fetched_from_elsewhere(browser, built):

@@ -1,0 +1,1 @@
+"""The commands of ``python -m helpers``, a module a family; argument checking, nothing else."""

@@ -1,0 +1,182 @@
+"""A study that is killed at random moments, beside one that is not: ``make test-faults``.
+
+Kills ``helpers study`` with all it has started, by SIGKILL, so many times at moments that follow
+from a seed, and starts it again, until it is complete; then the next study, in another folder.
+What comes out must be that of a study left alone, byte for byte; no temporary file may be left, and
+what a killed study had finished must not be made again. Then disks: one that is full at each of
+many sizes, one that takes nothing, a clock set back, and others at work in the same folder. Each
+must give one line and lose nothing. All of it lies in a temporary folder and goes with it.
+
+    python tests/faults.py [KILLS] [SEED]
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from outcomes import leftovers, outcome, records
+
+PROJECT = Path(__file__).resolve().parent.parent
+SCALE = "smoke"
+SPAN = 0.6  # of the time that an undisturbed study takes, in which it is killed
+
+
+def say(*words) -> None:
+    print("test-faults:", *words, flush=True)
+
+
+def study(root: Path, *words: str) -> subprocess.Popen:
+    """``helpers study`` with its runs in a folder."""
+    command = [sys.executable, "-m", "helpers", "study", "--scale", SCALE, "--root", str(root)]
+    return subprocess.Popen([*command, *words], cwd=PROJECT, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def finished(root: Path, *words: str) -> str:
+    """What a study says that comes to its end."""
+    process = study(root, *words)
+    out, err = process.communicate()
+    if process.returncode:
+        sys.exit(f"test-faults: a study failed\n{out}\n{err}")
+    return out
+
+
+def refused(root: Path, part: str) -> None:
+    """A study that cannot be done says so in one line, which has this in it."""
+    process = study(root)
+    out, err = process.communicate()
+    if not process.returncode or err.count("\n") != 1 or not re.search(part, err):
+        sys.exit(f"test-faults: got status {process.returncode} and {err!r}, takes one line with "
+                 f"{part!r}\n{out}")
+    say("said:", err.strip())
+
+
+def same(run: Path, undisturbed: Path) -> None:
+    """Ends the test unless both runs are the same and nothing is left over."""
+    one, other = outcome(run), outcome(undisturbed)
+    different = sorted(name for name in one.keys() | other.keys()
+                       if one.get(name) != other.get(name))
+    if different or len(one) < 10:
+        sys.exit(f"test-faults: of {len(one)} files these differ: {', '.join(different)}")
+    if left := leftovers(run):
+        sys.exit(f"test-faults: left behind: {', '.join(left)}")
+
+
+def kill(folder: Path, undisturbed: Path, kills: int, seed: int, seconds: float) -> None:
+    """Kills studies so many times in all."""
+    rng, done, studies = np.random.default_rng(seed), 0, 0
+    while done < kills:
+        root, made = folder / f"killed_{studies}", {}
+        while True:
+            process = study(root)
+            after = rng.uniform(0, SPAN * seconds)
+            try:
+                out, err = process.communicate(timeout=after if done < kills else None)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                done += 1
+                wait_for_lock(root / SCALE / "lock")
+            now = records(root / SCALE)
+            again = sorted(name for name in made if made[name] != now.get(name))
+            if again:
+                sys.exit(f"test-faults: made again although it was there: {', '.join(again)}")
+            made = now
+            if process.returncode == 0:
+                break
+            if process.returncode != -signal.SIGKILL:
+                sys.exit(f"test-faults: a study failed after {done} kills\n{out}\n{err}")
+            say(f"killed {done} of {kills}, after {after:.0f} s: {len(made)} products there")
+        same(root / SCALE, undisturbed)
+        studies += 1
+        say(f"{studies} studies complete after {done} kills, the same byte for byte")
+
+
+def wait_for_lock(path: Path) -> None:
+    """Until the processes of a killed study are gone: their guard kills them, in no time."""
+    time.sleep(1)
+
+
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[None]:
+    """A disk of its own in memory, of a size such as ``size=1m``; root alone may have one."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def disks(folder: Path, undisturbed: Path) -> None:
+    """A disk that is full ever later, then one that takes nothing any more."""
+    place = folder / "disk"
+    with mounted(place, "size=64k"):
+        for size in ("64k", "300k", "600k", "1m", "2m"):
+            subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True)
+            if size == "2m":
+                break
+            refused(place, "No space left on device|no space")
+        subprocess.run(["mount", "-o", "remount,size=1g", place], check=True)
+        finished(place)
+        same(place / SCALE, undisturbed)
+        say("a full disk: the same byte for byte, once there is room")
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        refused(place, f"{place}.*Read-only file system")
+
+
+def others(folder: Path, undisturbed: Path) -> None:
+    """Studies side by side, and a training of one's own in the folder of a study."""
+    first, second = study(folder / "one"), study(folder / "two")
+    while not (folder / "one" / SCALE / "lock").exists():
+        time.sleep(0.1)
+    time.sleep(1)
+    refused(folder / "one", "is running already")
+    for process, root in ((first, folder / "one"), (second, folder / "two")):
+        out, err = process.communicate()
+        if process.returncode:
+            sys.exit(f"test-faults: a study failed\n{out}\n{err}")
+        same(root / SCALE, undisturbed)
+    say("two studies at once: the same byte for byte")
+    for path in (folder / "one").rglob("*"):  # as if the clock had been set back by a day
+        if path.is_file():
+            about = path.stat()
+            os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns + 86_400 * 10**9))
+    before = records(folder / "one" / SCALE)
+    next((folder / "one" / SCALE).glob("evaluation/*/rows_wilson.csv")).unlink()
+    finished(folder / "one")
+    again = [name for name, text in records(folder / "one" / SCALE).items() if before[name] != text]
+    if sorted(name.partition("_")[0] for name in again) not in (["answers"], ["answers", "tables"],
+                                                               ["answers", "report", "tables"]):
+        sys.exit(f"test-faults: with the clock set back these were made again: {again}")
+    same(folder / "one" / SCALE, undisturbed)
+    say("a clock set back: the same byte for byte")
+
+
+def main(kills: int = 50, seed: int = 1) -> None:
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        folder = Path(name)
+        say(f"{kills} kills, seed {seed}; first a study left alone")
+        began = time.monotonic()
+        finished(folder / "alone")
+        seconds = time.monotonic() - began
+        undisturbed = folder / "alone" / SCALE
+        say(f"it took {seconds:.0f} s")
+        kill(folder, undisturbed, kills, seed, seconds)
+        others(folder, undisturbed)
+        if os.geteuid():
+            say("left out: full and read-only disks, which take root")
+        else:
+            disks(folder, undisturbed)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
