@@ -89,7 +89,7 @@ def test_other_models_follow_from_nothing_of_this(scale, tmp_path):
     one, two = Run(scale, tmp_path), Run(other, tmp_path)
     assert one.model(BASE).fingerprint == two.model(BASE).fingerprint
     assert one.model(after()).fingerprint != two.model(after()).fingerprint
-    assert "helpers.grpo.Tuner" in one.model(after()).code
+    assert "helpers.tuner.Tuner" in one.model(after()).code
     assert "helpers.grpo.Policy" in one.model(after()).code
     assert "helpers.grpo.Policy" not in one.model(BASE).code
     assert one.model(after()).inputs[0] == one.model(BASE)

@@ -22,7 +22,7 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     "regime": regime.EXPERIMENT,
     **position.EXPERIMENTS,
     "coupling": coupling.EXPERIMENT,
-    "length": length.EXPERIMENT,
+    **length.EXPERIMENTS,
     "grpo": grpo.EXPERIMENT,
     "subnetwork": subnetwork.EXPERIMENT,
     "given": given.EXPERIMENT,

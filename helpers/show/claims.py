@@ -148,7 +148,7 @@ def verdict(claimed: str, low: float, high: float, seeds: int) -> str:
         said = "supported"
     elif high < bound:
         said = "contradicted"
-    elif claimed == "above" and high < SAME:
+    elif claimed in ("above", "below") and high < SAME:
         said = "not seen"
     else:
         said = "cannot tell"
