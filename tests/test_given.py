@@ -25,7 +25,7 @@ from helpers.rules import judge_reference, path_of
 from helpers.show import claims
 from helpers.show.fits import draw_fits, draw_right_plans
 from helpers.show.looks import png
-from helpers.study import steps
+from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
@@ -228,8 +228,8 @@ def test_what_was_written_is_what_is_given(run, tables):
     reader, writer = ModelSpec("swapped", 1), ModelSpec("correct", 1)
     spec = EvaluationSpec(reader, "searchformer", (("given", writer.name),))
     mazes = run.load(run.corpus("test", "searchformer"))
-    traces = steps.asking(run, spec, mazes)["traces"]
-    for text, source, trace in zip(steps.written(run, spec), steps.written(run, spec.source),
+    traces = asking.asking(run, spec, mazes)["traces"]
+    for text, source, trace in zip(asking.written(run, spec), steps.written(run, spec.source),
                                    traces, strict=True):
         words = mazes.vocabulary.decode(trace)
         assert f" reasoning {words} solution".replace("  ", " ") in text
@@ -240,7 +240,7 @@ def test_what_was_written_is_what_is_given(run, tables):
 
 def test_drawn_answers_are_others(run, tables):
     model = ModelSpec("correct", 1)
-    greedy, drawn = (steps.written(run, EvaluationSpec(model, "searchformer", answering))
+    greedy, drawn = (asking.written(run, EvaluationSpec(model, "searchformer", answering))
                      for answering in ((), (("temperature", 1.0),)))
     assert greedy != drawn
 

@@ -14,7 +14,7 @@ from helpers import evaluation, published, resampling
 from helpers.differences import COLUMNS
 from helpers.experiments.position import RANDOM
 from helpers.responses import written_traces
-from helpers.study import steps
+from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, every
@@ -48,7 +48,7 @@ def judged(run: Run, one: EvaluationSpec) -> pd.DataFrame:
     """
     rows = steps.all_rows(run, [one])
     mazes = run.load(run.corpus("test", one.distribution, run.scale_of(one.model)))
-    traces = written_traces(mazes, steps.written(run, one))
+    traces = written_traces(mazes, asking.written(run, one))
     ends = np.cumsum([len(trace) for trace in traces])
     spans = np.stack([np.append(0, ends[:-1]), ends], axis=1)
     alone = published.judge_ids(mazes.mazes, np.concatenate(traces), spans)[:, 1]

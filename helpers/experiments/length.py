@@ -15,7 +15,7 @@ from helpers.checkpoints import load_model
 from helpers.differences import COLUMNS
 from helpers.experiments.position import RANDOM
 from helpers.responses import trace_chances, written_traces
-from helpers.study import steps
+from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, every
@@ -73,7 +73,7 @@ def sure(run: Run, one: EvaluationSpec, mazes) -> np.ndarray:
     """How likely a model held each trace it wrote: mean log-probability of a word, float64 [n]."""
     model = load_model(run.store.use(run.model(one.model)), mazes, steps.device(),
                        run.scale_of(one.model).transformer().context)
-    traces = written_traces(mazes, steps.written(run, one))[:SURE]
+    traces = written_traces(mazes, asking.written(run, one))[:SURE]
     found = np.full(len(mazes), np.nan)
     for i, each in enumerate(trace_chances(model, mazes, one.model.condition, traces)):
         found[i] = each.mean() if len(each) else np.nan

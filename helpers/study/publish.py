@@ -14,10 +14,10 @@ from pathlib import Path
 from helpers.checkpoints import CheckpointError, read_checkpoint
 from helpers.engine.files import atomic, checksum, staged
 from helpers.share.box import store_model, store_responses
+from helpers.study.asking import written
 from helpers.study.plan import StudyError
 from helpers.study.runs import Run
 from helpers.study.specs import Experiment, ModelSpec
-from helpers.study.steps import written
 
 MADE = ("date", "commit", "dirty", "machine", "packages", "training_seconds")
 SMALL = 16 * 2**20  # bytes of a model's weights, above which it is too large for the box
