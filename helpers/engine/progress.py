@@ -88,6 +88,8 @@ def bar(total: int, title: str, unit: str, done: int = 0, compiles: bool = False
 class _File:
     """What a bar writes to; on a full disk the bar stands still, and the work goes on."""
 
+    encoding = "utf-8"  # which tells tqdm that it may draw blocks
+
     def __init__(self, path: Path):
         self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115
 

@@ -28,7 +28,7 @@ from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import respond, right_plans, texts, written_traces
-from helpers.show import charts, curves, fits, sentences, tracecharts
+from helpers.show import charts, curves, fits, probing, sentences, tracecharts
 from helpers.show.report import write_report
 from helpers.study import tuning
 from helpers.study.products import Product, Store
@@ -38,7 +38,7 @@ from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
-FIGURES = (charts, curves, fits, sentences, tracecharts)  # what a report shows is made by these
+FIGURES = (charts, curves, fits, probing, sentences, tracecharts)  # what reports show is theirs
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
