@@ -160,7 +160,12 @@ def test_grpo_tables(run):
     assert own[["trace_valid", "trace_published", "trace_tokens", "no_spread", "cut_off"]
                ].notna().all(axis=None)
     assert grpo.by_way(tables["rates"]).index.names[0] == "after"
-    assert len(grpo.ends(along)) == 3
+    ends = grpo.ends(along)["plan_valid"]  # of three steps: the first, and the third
+    first = own.groupby("after", sort=False)["plan_valid"].first()
+    assert ends["first"].tolist() == first.tolist()
+    pairs = grpo.by_pair(tables["effects"], "trace_valid")
+    assert pairs.index[0] == "correct after grpo - correct"
+    assert len(pairs) == 4 + 2
 
 
 def test_subnetwork_tables(run):
