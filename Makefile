@@ -73,7 +73,7 @@ page: .venv
 
 ## test-browser  tests the explorer in Chromium, which is installed where that may be
 test-browser: .venv/.browser .cache/browser/axe.min.js chromium
-	$(HEADLESS) pytest tests/browser
+	$(HEADLESS) pytest --numprocesses auto --dist loadfile tests/browser
 
 # Debian's, by root; all others are told what is missing
 chromium:

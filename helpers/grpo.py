@@ -5,7 +5,7 @@ A trained model answers a maze several times, at temperature 1. A valid plan is 
 maze, becomes likelier, what is worth less unlikelier. Each step draws new answers from the model
 as it is and makes one update, so the ratio of new to old chances is 1 but for rounding: the
 decoder rounds otherwise than a training step. Answers follow from the weights, the seed and the
-step, so a run that is killed goes on to the bit, as `training.Trainer` does.
+step, so a run that is killed goes on to the bit (`helpers.tuner`).
 
 The two controls differ in what is learnt from: ``rejection`` from the model's own right answers,
 each as likely as the others; ``continued`` from the examples it was trained on.
@@ -13,9 +13,7 @@ each as likely as the others; ``continued`` from the examples it was trained on.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,22 +21,17 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from helpers.batches import Batch, Batches, make_batch
+from helpers.batches import Batch, make_batch, micro_batches
 from helpers.conditions import CONDITIONS, Examples
 from helpers.corpus import PROMPT_PART, Corpus, Segments
 from helpers.decoding import Decoder
+from helpers.engine.precision import autocast
 from helpers.engine.registry import Registry
 from helpers.language import END, SOLUTION
 from helpers.maze import Mazes
 from helpers.model import Transformer
-from helpers.training import (
-    Likelihood,
-    Trainer,
-    TrainingConfig,
-    autocast,
-    micro_batches,
-    to_tensors,
-)
+from helpers.optimisation import TrainingConfig
+from helpers.training import to_tensors
 from helpers.validator import judge_responses
 
 SMALL = 1e-4  # added to the spread of a group
@@ -59,8 +52,6 @@ class TuningConfig(BaseModel):
     tuning_rate: float = Field(1e-4, gt=0)  # learning rate of AdamW, for all weights
     clip: float = Field(0.2, gt=0, lt=1)  # how far from 1 a ratio of chances still counts
     kl: NonNegativeFloat = 0.0  # weight of the divergence from the model before
-
-    no_effect: ClassVar[set] = set()
 
     def effective(self) -> dict:
         """The settings that the weights follow from: those that this way of going on reads."""
@@ -299,70 +290,3 @@ class Imitation(FromAnswers):
 
 
 OBJECTIVES: dict[str, type[FromAnswers]] = Registry({"grpo": Policy, "rejection": Imitation})
-
-
-# ── a run ───────────────────────────────────────────────────────────────────────────────
-
-
-class Tuner(Trainer):
-    """Goes on with a trained model, in a folder of its own, as `training.Trainer` does.
-
-    AdamW for all weights and one learning rate: Muon's updates change every entry of a matrix
-    by about as much, whatever its gradient.
-
-    Args:
-        model: what goes on; it is changed.
-        batches: `Rollouts`, or `batches.Batches` for ``continued``.
-        settings: how.
-        training: of the model before: weight of the plan, size of parts, how often is saved.
-        learns: for each parameter which of its entries learn, bool of its shape; the others keep
-            their values to the bit, weight decay or not. All learn if None.
-        about: as of `Trainer`.
-    """
-
-    def __init__(self, model: Transformer, batches, settings: TuningConfig,
-                 training: TrainingConfig, *, learns: dict[str, Tensor] | None = None, **about):
-        training = training.model_copy(update={
-            "batch_size": settings.mazes * settings.answers, "learning_rate": settings.tuning_rate,
-            "warmup_steps": 0, "decay_fraction": 0.0, "log_every": 1, "checkpoint_every": 20,
-            "micro_batch_tokens": training.micro_batch_tokens or PART})
-        objective = (partial(OBJECTIVES[settings.after], settings) if settings.after in OBJECTIVES
-                     else Likelihood)
-        super().__init__(batches, model.config, training, compiled=False,
-                         objective=lambda *_: None, **about)
-        self.model = model
-        self.objective = objective(model, training, self.compiled)
-        adam = torch.optim.AdamW(model.parameters(), weight_decay=training.weight_decay)
-        self.optimizers = [(adam, settings.tuning_rate)]
-        if learns is not None:
-            hold(model, adam, learns)
-
-
-def hold(model: Transformer, optimizer: torch.optim.Optimizer, learns: dict[str, Tensor]) -> None:
-    """Lets an optimiser change nothing but the entries that learn: no gradient, no decay."""
-    kept = {}
-    for name, weight in model.named_parameters():
-        moves = learns[name].to(weight.device)
-        kept[weight] = ~moves, weight.detach()[~moves].clone()
-        weight.register_hook(lambda gradient, moves=moves: gradient * moves)
-
-    @torch.no_grad()
-    def put_back(*_) -> None:
-        for weight, (still, values) in kept.items():
-            weight[still] = values
-
-    optimizer.register_step_post_hook(put_back)
-
-
-def tuner(model: Transformer, corpus: Corpus, condition: str, settings: TuningConfig,
-          training: TrainingConfig, *, examples: Batches, before: Transformer | None = None,
-          learns: dict[str, Tensor] | None = None, seed: int, max_new_tokens: int,
-          batch_size: int, folder: Path, **about) -> Tuner:
-    """What goes on with a model, by whichever way the settings say."""
-    batches = examples
-    if settings.after in OBJECTIVES:
-        batches = Rollouts(model, corpus, condition, settings, OBJECTIVES[settings.after].worth,
-                           seed=seed, max_new_tokens=max_new_tokens, batch_size=batch_size,
-                           before=before, part=training.micro_batch_tokens or PART)
-    return Tuner(model, batches, settings, training, learns=learns, seed=seed, folder=folder,
-                 **about)

@@ -21,3 +21,18 @@ NOT_LOWEST_F = ["close 0 1 c0 c5", "create 0 0 c1 c6", "create 0 2 c1 c4", "clos
 # Notebook 5: the events of each trace in a random order.
 def shuffled(events, rng):
     return [events[i] for i in rng.permutation(len(events))]
+
+
+# Notebook 10: `solution_only` has 82 of 100 plans right where it is, and 2 of them one position on.
+BREAKING_SHIFT = 1
+
+# Notebook 11: the plan of `swapped` runs into a wall, that of `correct` is valid.
+SWAPPED_FAILS = [
+    ".G...#.#",
+    ".#####.#",
+    ".....#.#",
+    ".#####.#",
+    "......S#",
+    ".#####.#",
+    "...#...#",
+    "########"]

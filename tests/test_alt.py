@@ -33,6 +33,9 @@ COUPLING = pd.DataFrame({"condition": ["correct"], "seed": 1, "distribution": "d
 TRACES = RATES.assign(trained_gap="none", answered="as it is", sure=-0.1, events=8.0,
                       events_quarter=7.0, events_three_quarters=9.0, own_events=6.0, tokens=60,
                       fifth=1)
+TUNED = pd.DataFrame({"condition": "correct", "seed": 1, "step": [1, 2], "plan_valid": [0.25, 0.5],
+                      "trace_valid": 0.125, "trace_published": 0.5, "no_spread": 0.5,
+                      "trace_tokens": 60})
 
 # what each draws, and some of what its words must say
 DRAWN = {
@@ -81,6 +84,10 @@ DRAWN = {
                                                         own_cut_off=0.0)),
                         ["no gaps in training, valid plans: correct 25.0 %"]),
     "draw_sureness": (lambda draw: draw(TRACES), ["how sure", "correct 25.0 %"]),
+    "draw_along": (lambda draw: draw(TUNED), ["seed 1", "correct: valid plans 25.0 and 37.5 %"]),
+    "draw_changed": (lambda draw: draw(TUNED.assign(training="grpo", weights="all", **{
+        "at_all": 1.0, "above_1e-5": 0.5, "in_bfloat16": 0.25, "above_1_percent": 0.125})),
+                     ["GRPO: correct at all 100.0 %", "bfloat16 25.0 %"]),
     "draw_coupling": (lambda draw: draw(COUPLING), ["both valid 50.0 %", "neither valid 25.0 %"]),
 }
 

@@ -139,7 +139,7 @@ def test_generate_refuses(capsys, changes, message):
 
 @pytest.mark.parametrize(("words", "message"), [
     ([], "COMMAND: got nothing, takes generate, validate, ask, study"),
-    (["train"], "COMMAND: got 'train', takes generate, validate, ask, study"),
+    (["learn"], "COMMAND: got 'learn', takes generate, validate, ask, study"),
     (["generate", "--count"], "--count: got nothing, takes the number of examples"),
     (["--verbose"], "COMMAND: got nothing"),
     (["validate", "a", "b", "--rows", "3", "--cols", "3", "--output", "-"],

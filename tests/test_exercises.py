@@ -1,6 +1,7 @@
 """The exercises: right answers are called right, wrong ones are not; the solutions are right."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_breaking_shift(mazes):
     assert broken  # of this model: else there is nothing to find
     for shift in range(1, 5):
         assert said[shift].startswith("**Right.**") == (shift == broken[0])
+
+
+def test_solutions_on_the_published_models():
+    """As notebooks 10 and 11 ask."""
+    laptop, models = load_scale("laptop"), PROJECT / "results" / "laptop" / "models"
+    said = exercises.one_fails(models / "swapped_1.safetensors", models / "correct_1.safetensors",
+                               solutions.SWAPPED_FAILS)
+    assert said.startswith("**Right.**"), said
+    asked = build(replace(laptop.recipe("test", laptop.trained_on), count=100))
+    said = exercises.breaking_shift(models / "solution_only_1.safetensors", asked,
+                                    solutions.BREAKING_SHIFT)
+    assert said.startswith("**Right.**"), said
 
 
 SCALE = load_scale("smoke").varied([("train_examples", 64), ("test_examples", 4),

@@ -37,7 +37,7 @@ TINY = SMOKE.model_copy(update={
     "conditions": ("correct", "swapped"),
     "training": SMOKE.training.model_copy(update={
         "warmup_steps": 2, "snapshots": 1, "checkpoint_every": 100, "log_every": 5}),
-    "decoding": SMOKE.decoding.model_copy(update={"max_new_tokens": 120})})
+    "decoding": SMOKE.decoding.model_copy(update={"max_new_tokens": 150})})
 
 
 def corpus_of(generator, count=40):
@@ -229,7 +229,7 @@ def test_what_was_written_is_what_is_given(run, tables):
     spec = EvaluationSpec(reader, "searchformer", (("given", writer.name),))
     mazes = run.load(run.corpus("test", "searchformer"))
     traces = asking.asking(run, spec, mazes)["traces"]
-    for text, source, trace in zip(asking.written(run, spec), steps.written(run, spec.source),
+    for text, source, trace in zip(asking.written(run, spec), asking.written(run, spec.source),
                                    traces, strict=True):
         words = mazes.vocabulary.decode(trace)
         assert f" reasoning {words} solution".replace("  ", " ") in text

@@ -12,11 +12,13 @@ from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, prompts, put_together
 from helpers.corpus import PLAN_PART, TRACE_PART, Recipe, build
 from helpers.engine.packing import pack
-from helpers.grpo import Imitation, Policy, Rollouts, Sampled, Tuner, TuningConfig, tuner
+from helpers.grpo import Imitation, Policy, Rollouts, Sampled, TuningConfig
 from helpers.language import END, REASONING, SOLUTION
 from helpers.maze import Mazes
 from helpers.model import ModelConfig, Transformer
-from helpers.training import Likelihood, TrainingConfig
+from helpers.optimisation import TrainingConfig
+from helpers.training import Likelihood
+from helpers.tuner import Tuner, tuner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

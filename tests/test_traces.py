@@ -17,7 +17,7 @@ from helpers.language import SOLUTION
 from helpers.responses import trace_chances
 from helpers.show import claims, tracecharts
 from helpers.show.looks import png
-from helpers.study import steps
+from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
@@ -67,15 +67,16 @@ def mazes():
 
 def test_only_models_with_traces_without_and_with_gaps():
     for name in ("coupling", "length"):
-        models = EXPERIMENTS[name].models(load_scale("laptop"))
-        assert {model.name for model in models} == {
-            "correct_1", "swapped_1", "correct+gap=random_1", "swapped+gap=random_1"}
+        experiment, scale = EXPERIMENTS[name], load_scale("laptop")
+        assert {model.name for model in experiment.models(scale)} == {"correct_1", "swapped_1"}
+        assert {one.model.name for one in experiment.gathers(scale)} == {
+            "correct+gap=random_1", "swapped+gap=random_1"}
 
 
 def test_free_space_is_asked_once_as_it_is_and_once_realigned():
     for scale in (SMOKE, SMOKE.model_copy(update={"distributions": ("wilson", "free_space")})):
         free = [one for one in length.evaluations(scale) if one.distribution == "free_space"]
-        assert len(free) == len(set(free)) == 4 * 2
+        assert len(free) == len(set(free)) == 2 * 2
         assert {one.answering for one in free} == {(), (("gap", "realigned"),)}
 
 
@@ -94,7 +95,7 @@ def answered(mazes, monkeypatch, tmp_path):
     rows = judge(mazes, "correct", responses).assign(
         condition="correct", seed=1, distribution="searchformer", variation="")
     monkeypatch.setattr(steps, "all_rows", lambda run, specs: rows.copy())
-    monkeypatch.setattr(steps, "written", lambda run, spec: texts)
+    monkeypatch.setattr(asking, "written", lambda run, spec: texts)
     monkeypatch.setattr(Run, "load", lambda run, product: mazes)
     return Run(SMOKE, tmp_path), EvaluationSpec(ModelSpec("correct", 1), "searchformer")
 

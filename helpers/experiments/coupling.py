@@ -29,8 +29,13 @@ TENTHS = np.arange(1, 11) / 10  # of a trace
 
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
-    """Conditions with a trace, trained without and with gaps, asked what the scale asks."""
-    return [one for one in every(scale, (), RANDOM) if one.model.has_trace]
+    """The headline's conditions with a trace, asked what the scale asks."""
+    return [one for one in every(scale) if one.model.has_trace]
+
+
+def with_gaps(scale: Scale) -> list[EvaluationSpec]:
+    """The same, trained with gaps; `position` asks them."""
+    return [one for one in every(scale, RANDOM) if one.model.has_trace]
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
@@ -215,4 +220,4 @@ EXPERIMENT = Experiment(
     question="How closely are plan and trace coupled, and how much of that is in the rule?",
     notebook="12_coupling", evaluations=evaluations, analyse=analyse, summary=summary,
     tables=("verdicts", "by_length", "curves", "breaks", "places", "effects"),
-    figures=("by_length", "places"), folder="coupling")
+    figures=("by_length", "places"), folder="coupling", gathers=with_gaps)

@@ -91,15 +91,27 @@ def by_way(rates: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
     return pd.concat(shown, names=["after"])
 
 
-def ends(along: pd.DataFrame, steps: int = 10) -> pd.DataFrame:
-    """Means of the first and of the last steps of each training of own answers."""
+def by_pair(effects: pd.DataFrame, rate: str) -> pd.DataFrame:
+    """Differences of a rate in points [95 % interval], a column a distribution."""
+    table = effects[effects["quantity"].str.startswith(f"{rate}: ")]
+    texts = [f"{100 * one:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]" for one, low, high in
+             table[["estimate", "low", "high"]].itertuples(index=False)]
+    pairs = table["quantity"].str.removeprefix(f"{rate}: ")
+    shown = table.assign(text=texts, difference=pairs).pivot(
+        index="difference", columns="distribution", values="text")
+    return shown.loc[pairs.unique(), table["distribution"].unique()]
+
+
+def ends(along: pd.DataFrame, most: int = 10) -> pd.DataFrame:
+    """Means of the first and of the last steps of each training of own answers, half at most."""
     own = along.dropna(subset="plan_valid")
-    shown = ["plan_valid", "trace_valid", "trace_published", "trace_tokens", "no_spread",
-             "cut_off"]
+    shown = ["plan_valid", "trace_valid", "trace_published", "trace_tokens", "no_spread", "cut_off"]
+    steps = min(most, int(own["step"].max()) // 2)
+    key = [own[name] for name in ("condition", "seed", "after")]
     groups = own.groupby(["condition", "seed", "after"], sort=False)[shown]
-    first, last = (find(steps).groupby([own["condition"], own["seed"], own["after"]],
-                                       sort=False).mean() for find in (groups.head, groups.tail))
-    return pd.concat({"first": first, "last": last}, axis=1).swaplevel(axis=1)[shown]
+    parts = {"first": groups.head(steps), "last": groups.tail(steps)}
+    return pd.concat({name: part.groupby(key, sort=False).mean() for name, part in parts.items()},
+                     axis=1).swaplevel(axis=1)[shown]
 
 
 def summary(run: Run) -> str:

@@ -7,6 +7,8 @@ asked with responses where training had them. Last, how likely each model held i
 by word, beside whether the plan behind it is valid.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -32,8 +34,17 @@ BINS = 7  # of distances, at most
 
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
-    """Conditions with a trace, without and with gaps; on grids without walls realigned as well."""
-    traced = [one for one in every(scale, (), RANDOM) if one.model.has_trace]
+    """The headline's conditions with a trace; on grids without walls realigned as well."""
+    return _asked(scale, ())
+
+
+def with_gaps(scale: Scale) -> list[EvaluationSpec]:
+    """The same, trained with gaps."""
+    return _asked(scale, RANDOM)
+
+
+def _asked(scale: Scale, variation: tuple) -> list[EvaluationSpec]:
+    traced = [one for one in every(scale, variation) if one.model.has_trace]
     models = dict.fromkeys(one.model for one in traced)
     free = [EvaluationSpec(model, FREE, asked) for model in models for asked in ((), REALIGNED)]
     return list(dict.fromkeys([*traced, *free]))
@@ -235,8 +246,14 @@ def summary(run: Run) -> str:
     return correlations(pd.read_csv(run.file("length", "lengths.csv"))).to_string()
 
 
-EXPERIMENT = Experiment(
-    question="Does the length of a trace say how hard the problem was?",
-    notebook="13_length", evaluations=evaluations, analyse=analyse, summary=summary,
-    tables=("lengths", "written", "free_space", "sureness", "by_sureness", "effects"),
-    figures=("written", "free_space", "sureness"), folder="length")
+def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
+    return Experiment(
+        question=question, notebook="13_length", evaluations=evaluations, analyse=analyse,
+        summary=summary,
+        tables=("lengths", "written", "free_space", "sureness", "by_sureness", "effects"),
+        figures=("written", "free_space", "sureness"), folder="length", gathers=with_gaps)
+
+
+EXPERIMENTS = {
+    "length": _experiment("Does the length of a trace say how hard the problem was?", evaluations),
+    "length_gaps": _experiment("And that of models that were trained with gaps?", with_gaps)}

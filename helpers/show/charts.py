@@ -179,7 +179,8 @@ def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
         title: what the states are states of.
     """
     distributions, states = (list(table[name].unique()) for name in ("distribution", state))
-    wide = max(3.1, 0.8 * len(states))
+    longest = max((len(line) for name in states for line in fill(name, 12).split("\n")), default=0)
+    wide = max(3.1, max(0.8, 0.1 * longest) * len(states))
     figure, (axes,) = new_figure(1, max(len(distributions), 1),
                                  (wide * max(len(distributions), 2), 4.4), sharey=True)
     models = models_of(table)

@@ -122,6 +122,17 @@ CLAIMS = (
           "asked here", "subtext/effects.csv",
           "plan_valid: correct given another seed - correct given own",
           ("wilson", "drunkards_walk"), "not below"),
+    *(Claim(f"More of the plan can be read off the stream of `{condition}` at `solution` than off "
+            f"{where}, in points of AUROC", "asked here", "latents/effects.csv",
+            f"plan at solution: {condition} - {name}", ("wilson",))
+      for condition in ("solution_only", "correct", "swapped")
+      for name, where in (("prompt", "the prompt"), ("untrained", "that of an untrained model"))),
+    Claim("The trace adds to what the stream of `correct` tells of the plan", "asked here",
+          "latents/effects.csv", "plan: correct at solution - at reasoning", ("wilson",)),
+    *(Claim(f"With all of another maze's stream at `solution`, `{condition}` plans that maze: more "
+            "than half of its plans", "asked here", "latents/effects.csv",
+            f"fits_other: {condition} patched - {condition}", ("wilson",), "half")
+      for condition in ("solution_only", "correct", "swapped")),
 )
 
 
@@ -137,7 +148,7 @@ def verdict(claimed: str, low: float, high: float, seeds: int) -> str:
         said = "supported"
     elif high < bound:
         said = "contradicted"
-    elif claimed == "above" and high < SAME:
+    elif claimed in ("above", "below") and high < SAME:
         said = "not seen"
     else:
         said = "cannot tell"

@@ -141,7 +141,7 @@ def draw_along(along: pd.DataFrame, steps: int = 10) -> Figure:
         return figure
     labels = dict(zip(*reversed(axes[0][0].get_legend_handles_labels()), strict=True))
     figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=4,
-                  title=f"means of {steps} steps, answers drawn at temperature 1")
+                  title=f"means of up to {steps} steps, answers drawn at temperature 1")
     figure.alt = (f"What models answered in each step while they learnt from it, {seeds_of(own)}, "
                   f"means of {steps} steps, at the first step and at the last. "
                   + "; ".join(said) + ".")

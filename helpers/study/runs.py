@@ -28,7 +28,7 @@ from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import respond, right_plans, texts, written_traces
-from helpers.show import charts, curves, fits, sentences, tracecharts
+from helpers.show import charts, curves, fits, probing, sentences, tracecharts
 from helpers.show.report import write_report
 from helpers.study import tuning
 from helpers.study.products import Product, Store
@@ -38,7 +38,8 @@ from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
-FIGURES = (charts, curves, fits, sentences, tracecharts)  # what a report shows is made by these
+# what a report shows is made by those of these that its notebook names
+FIGURES = (charts, curves, fits, probing, sentences, tracecharts)
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -154,6 +155,7 @@ class Run:
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
                        (write_report, *(function for module in FIGURES
+                                        if module.__name__.rpartition(".")[2] in source
                                         for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 

@@ -18,13 +18,14 @@ from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus
 from helpers.engine.files import sha256
-from helpers.grpo import OBJECTIVES, Tuner, tuner
+from helpers.grpo import OBJECTIVES
 from helpers.layouts import GAPS, PROMPTS
 from helpers.model import Transformer
 from helpers.study.products import Product
 from helpers.study.scale import Scale
 from helpers.study.specs import ModelSpec
 from helpers.subnetwork import Weights, as_many_at_random, changed, read_weights
+from helpers.tuner import Tuner, tuner
 
 
 def product(scale: Scale, spec: ModelSpec, model_of: Callable[[ModelSpec], Product],
