@@ -7,7 +7,7 @@ from models import scrambled
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from helpers import probes
-from helpers.astar import solve
+from helpers.astar import Event, solve
 from helpers.checkpoints import write_checkpoint
 from helpers.conditions import CONDITIONS, prompts
 from helpers.corpus import Recipe, build
@@ -190,6 +190,14 @@ def test_a_trace_that_is_none_is_left_out():
     assert all(len(truth) == 38 for truth in found.truths.values())
 
 
+def test_the_open_list_is_the_traces_own():
+    """A lent trace closes the start of its own maze: that of this one was never open in it."""
+    events = [Event("close", 0, 0, 0, 5), Event("create", 1, 0, 1, 4), Event("create", 0, 1, 1, 4),
+              Event("close", 1, 0, 1, 4), Event("create", 9, 9, 2, 3)]
+    assert list(np.flatnonzero(latents.on_open_list(events, 2, 3))) == [3]
+    assert not latents.on_open_list(events[:1], 2, 3).any()
+
+
 def test_without_a_trace_there_is_one_place():
     found = latents.reading(MAZES, "solution_only", None)
     assert latents.places_of("solution_only") == ("solution",)
@@ -216,6 +224,7 @@ def tables(tmp_path_factory, one_thread):
     patch = pytest.MonkeyPatch()
     for name, value in (("FIT", 120), ("ASKED", 40), ("PATCHED", 4)):
         patch.setattr(latents, name, value)
+    patch.setattr(probes, "DRAWS", 20)
     scale = SMOKE.model_copy(update={
         "seeds": (1, 2), "train_examples": 200,
         "training": SMOKE.training.model_copy(update={"warmup_steps": 2})})

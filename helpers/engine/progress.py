@@ -88,10 +88,10 @@ def bar(total: int, title: str, unit: str, done: int = 0, compiles: bool = False
 class _File:
     """What a bar writes to; on a full disk the bar stands still, and the work goes on."""
 
-    encoding = "utf-8"  # which tells tqdm that it may draw blocks
+    encoding = "utf-8"  # by which tqdm knows that it may draw
 
     def __init__(self, path: Path):
-        self.file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+        self.file = open(path, "w", encoding=self.encoding)  # noqa: SIM115
 
     def write(self, text: str) -> None:
         with suppress(OSError):

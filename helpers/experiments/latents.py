@@ -8,7 +8,7 @@ there is a second test: at ``solution`` the stream of one maze is replaced by th
 the plan fits the one, the other, or neither.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from helpers import differences, probes
+from helpers.astar import Event
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, lenders, prompts
 from helpers.corpus import PLAN_PART, Corpus
@@ -28,7 +29,6 @@ from helpers.model import Transformer
 from helpers.residual import answers_patched, states
 from helpers.responses import written_traces
 from helpers.rules import read_events
-from helpers.show.tables import replay
 from helpers.study import asking, steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
@@ -93,7 +93,7 @@ def reading(corpus: Corpus, condition: str, traces: Sequence[np.ndarray] | None)
         kept.append(i)
         texts.append(np.concatenate([prompt, trace, [np.uint16(SOLUTION)]]))
         places.append((len(prompt) - 1, len(prompt) - 1 + 5 * middle, len(texts[-1]) - 1))
-        opens.append(on_open_list(corpus, i, events[:middle]))
+        opens.append(on_open_list(events[:middle], corpus.recipe.rows, corpus.recipe.cols))
     kept = np.array(kept, np.int64)
     truths = {name: truth[kept] for name, truth in truths.items()}
     return Reading(kept, texts, np.array(places), truths | {"open": np.array(opens)})
@@ -119,13 +119,15 @@ def on_plan(corpus: Corpus) -> np.ndarray:
     return found.reshape(len(corpus), -1)
 
 
-def on_open_list(corpus: Corpus, index: int, events: list) -> np.ndarray:
-    """Whether each cell is on the open list after these events, as they stand, bool [cells]."""
-    rows, cols = corpus.recipe.rows, corpus.recipe.cols
+def on_open_list(events: Iterable[Event], rows: int, cols: int) -> np.ndarray:
+    """Whether each cell is open by these events alone, created and not yet closed, bool [cells].
+
+    A maze's start is on the list before any event. Here it is not: a trace may be another maze's.
+    """
     found = np.zeros((rows, cols), bool)
-    for x, y in replay(corpus.mazes.maze(index), events)[0]:
+    for kind, x, y, _, _ in events:
         if x < cols and y < rows:  # a model may write a cell that is none
-            found[y, x] = True
+            found[y, x] = kind == "create"
     return found.ravel()
 
 

@@ -85,8 +85,9 @@ def _lines(ax: Axes, cell: pd.DataFrame, prompt: pd.DataFrame) -> None:
         shuffled = part[part["features"] == "shuffled"]
         ax.plot(shuffled["state"].to_numpy(float), shuffled["auroc"].to_numpy(float), ls="",
                 marker="x", ms=6, color=look.colour)
-    if prompt["auroc"].notna().any():
-        ax.axhline(float(prompt["auroc"].mean()), color=INK, lw=1, ls=(0, (6, 3)))
+    for condition, one in prompt.dropna(subset="auroc").groupby("condition", sort=False):
+        ax.axhline(float(one["auroc"].mean()), color=look_of_condition(condition).colour, lw=1,
+                   ls=(0, (6, 3)))
     ax.axhline(CHANCE, color=FAINT, zorder=0)
     ax.set_ylim(0.4, 1.03)
     ax.set_xticks(sorted(cell["state"].dropna().astype(int).unique()))

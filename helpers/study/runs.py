@@ -38,7 +38,8 @@ from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
-FIGURES = (charts, curves, fits, probing, sentences, tracecharts)  # what reports show is theirs
+# what a report shows is made by those of these that its notebook names
+FIGURES = (charts, curves, fits, probing, sentences, tracecharts)
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -154,6 +155,7 @@ class Run:
                        tuple(str(Path(experiment.folder, name)) for name in names),
                        {"notebook": hashlib.sha256(repr(cells).encode()).hexdigest()[:16]},
                        (write_report, *(function for module in FIGURES
+                                        if module.__name__.rpartition(".")[2] in source
                                         for function in functions_of(module))),
                        experiment.notebook, (self.tables(experiment),), costly=False)
 
