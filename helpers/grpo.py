@@ -49,7 +49,7 @@ class TuningConfig(BaseModel):
     tuning_steps: PositiveInt = 100
     mazes: PositiveInt = 16  # a step
     answers: int = Field(8, ge=2)  # to each maze
-    tuning_rate: float = Field(1e-4, gt=0)  # learning rate of AdamW, for all weights
+    tuning_rate: float = Field(2e-5, gt=0)  # learning rate of AdamW, for all weights
     clip: float = Field(0.2, gt=0, lt=1)  # how far from 1 a ratio of chances still counts
     kl: NonNegativeFloat = 0.0  # weight of the divergence from the model before
 
