@@ -315,8 +315,10 @@ with guarded(["sh", "-c", "sleep 60 & echo $!; wait"]) as process:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_killed_study_leaves_nothing_running(number):
+    # as in a terminal, also where these tests run under nohup
     parent = subprocess.Popen([sys.executable, "-c", PARENT], env=ENVIRONMENT, text=True,
-                              stdout=subprocess.PIPE)
+                              stdout=subprocess.PIPE,
+                              preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     grandchild = int(parent.stdout.readline())
     os.kill(grandchild, 0)
     parent.send_signal(number)
