@@ -29,6 +29,8 @@ def test_every_model_has_answered(stored):
     assert list(stored) == [f"{name}_1" for name in CONDITIONS]
     assert {len(one.responses) for one in stored.values()} == {40}
     assert published_answers("smoke", "nothing") == {}
+    assert list(published_answers("laptop", "wilson", "gap=random")) == [
+        "solution_only+gap=random_1"]
 
 
 def test_find_is_what_the_validator_says(stored):

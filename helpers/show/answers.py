@@ -26,18 +26,22 @@ from helpers.show.looks import FAINT, VERMILION, Figure, look_of_condition, new_
 from helpers.study.specs import ModelSpec
 
 
-def published_answers(scale: str, distribution: str, results: Path = PROJECT / "results"
-                      ) -> dict[str, Stored]:
+def published_answers(scale: str, distribution: str, variation: str = "",
+                      results: Path = PROJECT / "results") -> dict[str, Stored]:
     """The published answers to the test mazes of a distribution, by model.
+
+    Args:
+        variation: of the models, such as ``gap=random``; as the scale says if empty.
 
     Raises:
         ResponsesError: a file is damaged, or its mazes are others now.
     """
     files = (results / scale / "responses").glob(f"*/{distribution}.jsonl.gz")
+    models = {ModelSpec.parse(file.parent.name): file for file in files}
     order = list(CONDITIONS)  # as everywhere
-    files = sorted(files, key=lambda file: (
-        order.index(ModelSpec.parse(file.parent.name).condition), file.parent.name))
-    return {file.parent.name: read_responses(file) for file in files}
+    return {model.name: read_responses(models[model])
+            for model in sorted(models, key=lambda one: (order.index(one.condition), one.seed))
+            if model.variation_text == variation}
 
 
 def text_of(stored: Stored, index: int) -> str:
