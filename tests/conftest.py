@@ -25,3 +25,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def alone(one_thread):
+    """One thread and no folder for bars, whatever the machine and its settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PROGRESS_FOLDER", raising=False)
+        yield

@@ -15,20 +15,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+import studies
 from outcomes import leftovers, outcome, records
+from studies import HEADLINE
 
 from helpers.checkpoints import CheckpointError, read_checkpoint
 from helpers.corpus import Corpus, CorpusError
-from helpers.experiments import EXPERIMENTS
 from helpers.share.box import ResponsesError, read_responses
-from helpers.study import steps
 from helpers.study.plan import StudyError
 from helpers.study.products import StaleError
 from helpers.study.publish import fetch, publish
 from helpers.study.runs import Run
-from helpers.study.scale import Scale, load_scale
+from helpers.study.scale import Scale
 
-HEADLINE = EXPERIMENTS["headline"]
+pytestmark = pytest.mark.usefixtures("alone")
 TINY = """
 rows: 4
 cols: 5
@@ -51,29 +51,14 @@ SEED = 1
 WRITES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "shutil.rmtree"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _alone(one_thread):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PROGRESS_FOLDER", raising=False)
-        yield
-
-
 @pytest.fixture(scope="module")
 def scale(tmp_path_factory) -> Scale:
-    folder = tmp_path_factory.mktemp("scales")
-    (folder / "tiny.yml").write_text(TINY)
-    return load_scale("tiny", folder)
+    return studies.written(TINY, tmp_path_factory.mktemp("scales"))
 
 
 def whole_study(scale: Scale, root: Path) -> Run:
     """From mazes to what is published; the page is another's matter."""
-    run = Run(scale, root)
-    steps.make_corpora(run, HEADLINE)
-    for model in HEADLINE.models(scale):
-        steps.train(run, model)
-        steps.follow(run, model)
-    steps.evaluate(run, HEADLINE.evaluations(scale))
-    steps.analyse(run, HEADLINE)
+    run = studies.whole_study(scale, root)
     with run.store.making(run.report(HEADLINE)):
         for name in run.report(HEADLINE).files:
             run.file(name).write_text("as if drawn")

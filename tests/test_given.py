@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from studies import at_most, miniature, train
 
 from helpers.asking import (
     ASKING,
@@ -30,14 +31,12 @@ from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
 
-SMOKE, LAPTOP = load_scale("smoke"), load_scale("laptop")
-TINY = SMOKE.model_copy(update={
-    "name": "tiny", "train_examples": 160, "test_examples": 6, "validation_examples": 2,
-    "trained_on": "searchformer", "distributions": ("searchformer",),
-    "conditions": ("correct", "swapped"),
-    "training": SMOKE.training.model_copy(update={
-        "warmup_steps": 2, "snapshots": 1, "checkpoint_every": 100, "log_every": 5}),
-    "decoding": SMOKE.decoding.model_copy(update={"max_new_tokens": 150})})
+LAPTOP = load_scale("laptop")
+TINY = miniature(
+    train_examples=160, test_examples=6, validation_examples=2,
+    trained_on="searchformer", distributions=("searchformer",),
+    conditions=("correct", "swapped"),
+    decoding=at_most(150))
 
 
 def corpus_of(generator, count=40):
@@ -206,9 +205,7 @@ def test_readers_and_writers():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     run = Run(TINY, tmp_path_factory.mktemp("runs"))
-    for model in EXPERIMENTS["given"].models(TINY):
-        steps.train(run, model)
-        steps.follow(run, model)
+    train(run, EXPERIMENTS["given"].models(TINY))
     return run
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from models import scrambled
+from studies import SMOKE, at_most, miniature, train
 
 from helpers import differences, evaluation
 from helpers.conditions import CONDITIONS, prompts
@@ -30,13 +31,11 @@ from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
 
-SMOKE, LAPTOP = load_scale("smoke"), load_scale("laptop")
-TINY = SMOKE.model_copy(update={
-    "name": "tiny", "train_examples": 320, "test_examples": 12, "validation_examples": 4,
-    "distributions": ("wilson", "searchformer"),
-    "training": SMOKE.training.model_copy(update={
-        "warmup_steps": 2, "snapshots": 1, "checkpoint_every": 100, "log_every": 5}),
-    "decoding": SMOKE.decoding.model_copy(update={"max_new_tokens": 120})})
+LAPTOP = load_scale("laptop")
+TINY = miniature(
+    train_examples=320, test_examples=12, validation_examples=4,
+    distributions=("wilson", "searchformer"),
+    decoding=at_most(120))
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +44,7 @@ def run(tmp_path_factory):
 
 
 def make(run, specs):
-    for model in dict.fromkeys(one.model for one in specs):
-        steps.train(run, model)
-        steps.follow(run, model)
+    train(run, dict.fromkeys(one.model for one in specs))
     steps.evaluate(run, specs)
 
 

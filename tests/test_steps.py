@@ -11,19 +11,19 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from matplotlib.pyplot import close, subplots
+from studies import HEADLINE, whole_study, written
 
 from helpers import evaluation, responses
 from helpers.checkpoints import load_model
 from helpers.corpus import Corpus, count_possible, overlap
-from helpers.experiments import EXPERIMENTS
 from helpers.study import runs, steps, yaml12
 from helpers.study.products import StaleError
 from helpers.study.runs import Run
-from helpers.study.scale import Scale, load_scale
+from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
 from helpers.validator import judge_text
 
-HEADLINE = EXPERIMENTS["headline"]
+pytestmark = pytest.mark.usefixtures("alone")
 
 TINY = """
 rows: 4
@@ -44,30 +44,9 @@ decoding: {max_new_tokens: 180, batch_size: 5}
 """
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _alone(one_thread):
-    """One thread and no folder for bars, whatever the machine and its settings."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PROGRESS_FOLDER", raising=False)
-        yield
-
-
 @pytest.fixture(scope="module")
 def scale(tmp_path_factory) -> Scale:
-    folder = tmp_path_factory.mktemp("scales")
-    (folder / "tiny.yml").write_text(TINY)
-    return load_scale("tiny", folder)
-
-
-def whole_study(scale: Scale, root: Path) -> Run:
-    run = Run(scale, root)
-    steps.make_corpora(run, HEADLINE)
-    for model in HEADLINE.models(scale):
-        steps.train(run, model)
-        steps.follow(run, model)
-    steps.evaluate(run, HEADLINE.evaluations(scale))
-    steps.analyse(run, HEADLINE)
-    return run
+    return written(TINY, tmp_path_factory.mktemp("scales"))
 
 
 @pytest.fixture(scope="module")

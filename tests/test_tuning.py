@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from studies import train, written
 from test_steps import TINY
 
 from helpers import subnetwork
@@ -21,7 +22,7 @@ from helpers.study.runs import Run
 from helpers.study.scale import ScaleError, load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("alone")
 
 SETTINGS = """
 tuning: {tuning_steps: 3, mazes: 2, answers: 3, tuning_rate: 0.01}
@@ -35,20 +36,17 @@ def after(*variation: tuple) -> ModelSpec:
 
 @pytest.fixture(scope="module")
 def scale(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scales")
     text = TINY + SETTINGS
     for name, value in (("max_new_tokens", 110), ("snapshots", 1), ("test_examples", 6),
                         ("validation_examples", 2), ("distributions", "[wilson]")):
         text = re.sub(rf"{name}: (\d+|\[.*\])", f"{name}: {value}", text)
-    (folder / "tiny.yml").write_text(text)
-    return load_scale("tiny", folder).model_copy(update={"conditions": ("correct",)})
+    scale = written(text, tmp_path_factory.mktemp("scales"))
+    return scale.model_copy(update={"conditions": ("correct",)})
 
 
 def made(run: Run, experiment, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
-    for model in sorted(dict.fromkeys(one.model for one in evaluations),
-                        key=lambda one: len(one.masked_by) + bool(one.before)):
-        steps.train(run, model)
-        steps.follow(run, model)
+    train(run, sorted(dict.fromkeys(one.model for one in evaluations),
+                      key=lambda one: len(one.masked_by) + bool(one.before)))
     steps.evaluate(run, evaluations)
     return experiment.analyse(run, evaluations)
 
@@ -57,10 +55,8 @@ def made(run: Run, experiment, evaluations: list[EvaluationSpec]) -> dict[str, p
 def run(scale, tmp_path_factory) -> Run:
     """A run in which both experiments have been made, and their tables."""
     found = Run(scale, tmp_path_factory.mktemp("run"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PROGRESS_FOLDER", raising=False)
-        found.made = {name: made(found, EXPERIMENTS[name], EXPERIMENTS[name].evaluations(scale))
-                      for name in ("grpo", "subnetwork")}
+    found.made = {name: made(found, EXPERIMENTS[name], EXPERIMENTS[name].evaluations(scale))
+                  for name in ("grpo", "subnetwork")}
     return found
 
 

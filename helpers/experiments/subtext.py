@@ -12,11 +12,11 @@ from dataclasses import replace
 import pandas as pd
 
 from helpers.experiments.given import asked, by_given, leads, rates, readers
+from helpers.experiments.position import RANDOM
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
 
-GAPS = (("gap", "random"),)
 ASKED = ["reader", "seed", "distribution", "given"]
 OTHER_SEED = "another seed"
 WRITERS = {"own": "its own", OTHER_SEED: "its like of another seed", "true": "A*, this maze",
@@ -50,7 +50,7 @@ def evaluations(scale: Scale) -> list[EvaluationSpec]:
 
 def with_gaps(scale: Scale) -> list[EvaluationSpec]:
     """Those and their like that were trained with gaps."""
-    return _asked(readers(scale, (), GAPS))
+    return _asked(readers(scale, (), RANDOM))
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────
