@@ -329,6 +329,24 @@ function chancesOf(logits, temperature) {
 }
 
 /**
+ * A session that has read a prompt, word by word, and gives way to others in between.
+ * @param {Model} model
+ * @param {number[]} prompt the ids of the prompt and the word that opens the response
+ * @param {number} gap by how much positions are shifted from the opening word on
+ * @param {() => Promise<void>} pause as of `taskPauses`
+ * @returns {Promise<Session>}
+ */
+export async function prompted(model, prompt, gap, pause) {
+  const session = new Session(model);
+  for (const id of prompt.slice(0, -1)) {
+    session.feed([id]);
+    await pause();
+  }
+  session.feed(prompt.slice(-1), { gap });
+  return session;
+}
+
+/**
  * Lets a model answer, token by token, and the page live on meanwhile.
  *
  * @param {Model} model
@@ -361,13 +379,8 @@ export async function* answer(model, promptIds, options = {}) {
       + `least 1 and together at most the context of ${context}`);
   }
   const stream = new RandomStream(BigInt(seed));
-  const session = new Session(model);
   const pause = taskPauses();
-  for (const id of prompt.slice(0, -1)) {
-    session.feed([id]);
-    await pause();
-  }
-  session.feed(prompt.slice(-1), { gap });
+  const session = await prompted(model, prompt, gap, pause);
   for (const id of given) {
     session.feed([id]);
     await pause();

@@ -3,7 +3,7 @@
 
 import { END_ID, vocabulary } from "../engine/language.js";
 import { promptWords } from "../engine/maze.js";
-import { Session, answer, readModel, topTokens } from "../engine/model.js";
+import { answer, prompted, readModel, topTokens } from "../engine/model.js";
 import { readResponses } from "../engine/responses.js";
 import { taskPauses } from "../engine/tasks.js";
 import { judge, publishedVerdict } from "../engine/validator.js";
@@ -28,13 +28,8 @@ export const SEARCHES = [
 /** What a model expects where each of these ids stands: pairs of the id and the logits there. */
 async function* expected(model, prompt, gap, ids) {
   if (!ids.length) return;
-  const session = new Session(model);
   const pause = taskPauses();
-  for (const id of prompt.slice(0, -1)) {
-    session.feed([id]);
-    await pause();
-  }
-  session.feed(prompt.slice(-1), { gap });
+  const session = await prompted(model, prompt, gap, pause);
   for (const id of ids) {
     yield [id, session.logits()];
     session.feed([id]);

@@ -35,6 +35,7 @@ from helpers.responses import other_traces
 from helpers.rules import PromptError, explain, read_example, sections, trace_breaks
 from helpers.share.box import ResponsesError, read_responses
 from helpers.show.tables import open_list, replay
+from helpers.study.specs import ModelSpec
 
 ENGINE = sorted((PROJECT / "explorer" / "engine").glob("*.js"))
 SMOKE = PROJECT / "results" / "smoke"
@@ -931,7 +932,8 @@ def test_greedy_answers_to_a_given_trace(engine, one_thread):
                          ids=lambda path: path.stem)
 def test_greedy_answers_of_laptop_models(engine, one_thread, path):
     mazes = Sampler("wilson", 8, 8, split="test", sampling="indexed").take(6)
-    prompts = asking(path.stem.rsplit("_", 1)[0], [mazes.maze(i) for i in range(6)])
+    condition = ModelSpec.parse(path.stem).condition
+    prompts = asking(condition, [mazes.maze(i) for i in range(6)])
     found = answered(engine, path.read_bytes(), [
         {"prompt": prompt.tolist(), "maxNewTokens": 300} for prompt in prompts])
     are_pythons(found, *python_answers(path, prompts, 300, [len(p) - 1 for p in prompts]))
