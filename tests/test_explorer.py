@@ -72,6 +72,15 @@ def test_facts_name_models_and_answers_that_are_there():
     assert json.loads(json.dumps(told)) == told
 
 
+@needs_models
+def test_models_as_their_scale_says_come_first_and_are_shown():
+    told = explorer.facts(PROJECT / "results" / "laptop")
+    assert told["shown"] == ["solution_only_1", "correct_1", "swapped_1"]
+    labels = {model["name"]: model["label"] for model in told["models"]}
+    assert list(labels)[:3] == told["shown"]
+    assert labels["solution_only+gap=random_1"] == "solution_only, gap=random, seed 1"
+
+
 def test_without_models_there_is_the_search():
     assert explorer.facts(None)["views"] == ["search"]
     assert explorer.models_folder(PROJECT / "docs") is None

@@ -23,6 +23,7 @@ from helpers.show.figures import (
     put_plan,
 )
 from helpers.show.looks import FAINT, VERMILION, Figure, look_of_condition, new_figure, styled
+from helpers.show.words import model_place
 from helpers.study.specs import ModelSpec
 
 
@@ -38,10 +39,8 @@ def published_answers(scale: str, distribution: str, variation: str = "",
     """
     files = (results / scale / "responses").glob(f"*/{distribution}.jsonl.gz")
     models = {ModelSpec.parse(file.parent.name): file for file in files}
-    order = list(CONDITIONS)  # as everywhere
     return {model.name: read_responses(models[model])
-            for model in sorted(models, key=lambda one: (order.index(one.condition), one.seed))
-            if model.variation_text == variation}
+            for model in sorted(models, key=model_place) if model.variation_text == variation}
 
 
 def text_of(stored: Stored, index: int) -> str:

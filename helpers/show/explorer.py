@@ -25,6 +25,8 @@ from helpers.engine.files import PROJECT, atomic
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
 from helpers.maze import Maze, check_choice
+from helpers.show.words import model_label, model_place
+from helpers.study.specs import ModelSpec
 
 VIEWS = ("search", "models")
 EXPLORER = PROJECT / "explorer"
@@ -57,7 +59,6 @@ def facts(folder: Path | None) -> dict:
         return told
     scale = json.loads((folder / "run.json").read_text(encoding="utf-8"))["scale"]
     rows, cols = scale["rows"], scale["cols"]
-    order = list(CONDITIONS)
     for path in sorted((folder / "models").glob("*.safetensors"), key=lambda path: path.stem):
         about = read_checkpoint(path)[0]["follows_from"]
         if (about["corpus"]["rows"], about["corpus"]["cols"]) != (rows, cols):
@@ -65,9 +66,8 @@ def facts(folder: Path | None) -> dict:
         elif about["condition"] in conditions:
             told["models"].append({
                 "name": path.stem, "condition": about["condition"], "seed": about["seed"],
-                "label": label_of(path.stem, about), "file": f"models/{path.name}"})
-    told["models"].sort(key=lambda model: (order.index(model["condition"]), model["seed"],
-                                           model["name"]))
+                "label": model_label(ModelSpec.parse(path.stem)), "file": f"models/{path.name}"})
+    told["models"].sort(key=lambda model: model_place(ModelSpec.parse(model["name"])))
     for model in told["models"]:
         if model["condition"] not in {one["condition"] for one in told["models"]
                                       if one["name"] in told["shown"]}:
@@ -83,13 +83,6 @@ def facts(folder: Path | None) -> dict:
                    "caution": TOYS if scale["name"] == "smoke" else "",
                    "drawn": {"generator": scale["trained_on"], "rows": max(rows, SIDE),
                              "cols": max(cols, SIDE), "seed": scale["data_seed"]}}
-
-
-def label_of(name: str, about: dict) -> str:
-    """A model's name for people; what is unusual about it follows in brackets."""
-    usual = f"{about['condition']}_{about['seed']}"
-    label = f"{CONDITIONS[about['condition']].label}, seed {about['seed']}"
-    return label if name == usual else f"{label} ({name})"
 
 
 # ── its JavaScript as one module ────────────────────────────────────────────────────────

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from helpers.conditions import CONDITIONS
+from helpers.study.specs import ModelSpec
+
 
 def listed(things: Iterable) -> str:
     """``1``, ``1 and 2``, ``1, 2 and 3``."""
@@ -36,3 +39,17 @@ def seeds_of(table: pd.DataFrame) -> str:
     """``seed 1``, ``seeds 1 and 2``."""
     seeds = sorted(table["seed"].unique())
     return f"seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}"
+
+
+# ── models ──────────────────────────────────────────────────────────────────────────────
+
+
+def model_label(spec: ModelSpec) -> str:
+    """``swapped, gap=random, seed 1``; what differs from the scale stands in the middle."""
+    parts = (CONDITIONS[spec.condition].label, spec.variation_text, f"seed {spec.seed}")
+    return ", ".join(filter(None, parts))
+
+
+def model_place(spec: ModelSpec) -> tuple[str, int, int]:
+    """By which models are put in order: those as their scale says first, conditions as anywhere."""
+    return spec.variation_text, list(CONDITIONS).index(spec.condition), spec.seed
