@@ -1,4 +1,4 @@
-"""What a plan and a trace must be, in Python, and how to tell people where one is not.
+"""What a plan and a trace must be, in Python.
 
 A response is what follows the walls of a prompt: ``reasoning`` with a trace, ``solution``
 with a plan. The trace stands between ``reasoning`` and the first following ``solution`` or
@@ -6,8 +6,8 @@ with a plan. The trace stands between ``reasoning`` and the first following ``so
 judged apart; a verdict names the first broken rule and the event or step that broke it.
 
 `plan_break` and `trace_breaks` are the rules. They are written to be read, and to say what
-they expected; `helpers.validator` has the same rules as a fast kernel, and the tests hold
-the two together.
+they expected, which `helpers.explanations` tells people; `helpers.validator` has the same
+rules as a fast kernel, and the tests hold the two together.
 """
 
 import math
@@ -197,7 +197,7 @@ def plan_break(maze: Maze, words: list[str] | None, ended: bool) -> Break | None
     if words is None:
         return Break("missing", None, "a plan after the word solution")
     steps = []
-    for group in _groups(words, 3):
+    for group in grouped(words, 3):
         match = re.fullmatch(r"plan ([0-9]+) ([0-9]+)", group)
         if not match:
             return Break("parse", len(steps), "plan X Y")
@@ -223,7 +223,7 @@ def plan_break(maze: Maze, words: list[str] | None, ended: bool) -> Break | None
 def read_events(words: list[str]) -> tuple[list[Event], bool]:
     """The events of a trace up to the first malformed group of five, and if there is none."""
     events = []
-    for group in _groups(words, 5):
+    for group in grouped(words, 5):
         match = re.fullmatch(r"(create|close) ([0-9]+) ([0-9]+) c([0-9]+) c([0-9]+)", group)
         if not match:
             return events, False
@@ -321,81 +321,8 @@ def trace_breaks(maze: Maze, words: list[str]) -> Iterator[Break]:
                      f"a close of the goal, {_name(maze.goal)}")
 
 
-def explain(maze: Maze, response: str) -> str:
-    """The verdict on a response for people: what was broken and where, what the rule asks
-    for, and a picture of that moment.
-
-    >>> print(explain(Maze.from_ascii("S#.", "..G", "#.."), "solution plan 0 0 plan 1 0 end"))
-    plan: step 1, "plan 1 0", breaks wall: expected a free cell
-    S!.
-    ..G
-    #..
-    S start, G goal, # wall, * steps before, ! here
-    """
-    trace, plan, ended = sections(response)
-    verdict = judge_reference(maze, response)
-    lines = []
-    if broken := plan_break(maze, plan, ended):
-        groups = _groups(plan or [], 3)
-        steps = [_cell(group) for group in groups[:broken.at]]
-        lines += _scene(maze, "plan: step", groups, broken, {"*": steps})
-    else:
-        lines += [f"plan: valid, {'' if verdict.plan.optimal else 'not '}optimal"]
-    if trace is not None:
-        breaks = list(trace_breaks(maze, trace))
-        for broken in breaks[:1] + [b for b in breaks[1:] if not b.strict]:
-            start = "trace (strict rules): event" if broken.strict else "trace: event"
-            lines += _scene(maze, start, _groups(trace, 5), broken,
-                            {"o": broken.open_cells, "x": broken.closed_cells})
-        if verdict.trace.valid:
-            lines += ["trace: valid" + ", strict" * verdict.trace.strict
-                      + ", exact" * verdict.trace.exact]
-    return "\n".join(lines)
-
-
-def picture(maze: Maze, response: str) -> str:
-    """The maze with what a response says about it, right or wrong.
-
-    >>> print(picture(Maze.from_ascii("S..", "#..", "..G"), "solution plan 0 0 plan 1 0 end"))
-    S*.
-    #..
-    ..G
-    S start, G goal, # wall, * plan
-    """
-    trace, plan, _ = sections(response)
-    events, _ = read_events(trace or [])
-    closed = [(event.x, event.y) for event in events if event.kind == "close"]
-    cells = dict.fromkeys(closed, "x") | dict.fromkeys(map(_cell, _groups(plan or [], 3)), "*")
-    for cell in (maze.start, maze.goal, None):  # None: a malformed step
-        cells.pop(cell, None)
-    legend = "S start, G goal, # wall, * plan" + ", x closed by the trace" * bool(closed)
-    return f"{maze.ascii(cells)}\n{legend}"
-
-
-def _scene(maze: Maze, start: str, groups: list[str], broken: Break,
-           marks: dict[str, list]) -> list[str]:
-    """The broken rule in a line, and the maze with cells marked and the broken one as !."""
-    if broken.at is None:
-        return [f"{start.split(':')[0]}: breaks {broken.rule}: expected {broken.expected}"]
-    group = groups[broken.at] if broken.at < len(groups) else ""
-    cells = {cell: mark for mark, marked in marks.items() for cell in marked
-             if cell not in (maze.start, maze.goal)}
-    if here := _cell(group):
-        cells[here] = "!"
-    names = {"*": "* steps before", "o": "o open", "x": "x closed"}
-    what = f'"{group}"' if group else "the end"
-    return [f"{start} {broken.at}, {what}, breaks {broken.rule}: expected {broken.expected}",
-            maze.ascii(cells),
-            ", ".join(["S start, G goal, # wall", *(names[mark] for mark in marks), "! here"])]
-
-
-def _cell(group: str) -> tuple[int, int] | None:
-    """The cell that a step or an event names, None where it is malformed."""
-    match = re.match(r"(?:plan|create|close) ([0-9]+) ([0-9]+)(?: |$)", group)
-    return (number(match[1]), number(match[2])) if match else None
-
-
-def _groups(words: list[str], size: int) -> list[str]:
+def grouped(words: list[str], size: int) -> list[str]:
+    """Words by so many, a plan's steps by 3, a trace's events by 5; the last may be short."""
     return [" ".join(words[i:i + size]) for i in range(0, len(words), size)]
 
 

@@ -15,6 +15,7 @@ from numba import njit
 
 from helpers import published
 from helpers.astar import CLOSE, CREATE
+from helpers.explanations import explain
 from helpers.generators import distance
 from helpers.language import (
     CLOSE_WORD,
@@ -34,7 +35,6 @@ from helpers.rules import (
     PromptError,
     TraceVerdict,
     Verdict,
-    explain,
     is_decimal,
     judge_reference,
     number,

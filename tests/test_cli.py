@@ -21,11 +21,11 @@ from helpers.commands import mazes
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
 from helpers.engine.files import atomic
+from helpers.explanations import explain, picture
 from helpers.maze import Maze
 from helpers.model import ModelConfig
 from helpers.optimisation import TrainingConfig
 from helpers.responses import answer
-from helpers.rules import explain, picture
 from helpers.share import examples
 from helpers.training import Trainer
 

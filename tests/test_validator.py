@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import judged_ids, mazes, responses, right_response
 
+from helpers import explanations
 from helpers import maze as maze_module
-from helpers import rules
 from helpers.generators import GENERATORS
 from helpers.language import REASONING, SOLUTION, Vocabulary, encode_mazes
 from helpers.maze import Maze, Mazes, generate
@@ -457,6 +457,6 @@ def test_explanation_of_both_sets_of_rules():
 
 
 def test_examples_in_docstrings():
-    for module in (maze_module, rules):
+    for module in (maze_module, explanations):
         result = doctest.testmod(module)
         assert (result.attempted > 0, result.failed) == (True, 0)

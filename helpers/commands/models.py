@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from helpers.commands.arguments import Refusal, check_stdout, whole_number
+from helpers.explanations import explain, picture
 from helpers.maze import MazeError, Mazes
-from helpers.rules import explain, picture
 
 # ── ask ─────────────────────────────────────────────────────────────────────────────────
 

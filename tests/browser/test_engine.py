@@ -25,6 +25,7 @@ from helpers.corpus import Recipe, build
 from helpers.decoding import Decoder, draw
 from helpers.engine.files import PROJECT
 from helpers.engine.packing import pack
+from helpers.explanations import explain
 from helpers.generators import GENERATORS, is_held_out
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
@@ -32,7 +33,7 @@ from helpers.maze import SPLITS, Maze, MazeError, Mazes, Sampler
 from helpers.model import ModelConfig, Transformer
 from helpers.ownmazes import solvable
 from helpers.responses import other_traces
-from helpers.rules import PromptError, explain, read_example, sections, trace_breaks
+from helpers.rules import PromptError, read_example, sections, trace_breaks
 from helpers.share.box import ResponsesError, read_responses
 from helpers.show.tables import open_list, replay
 from helpers.study.specs import ModelSpec
