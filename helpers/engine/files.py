@@ -127,6 +127,17 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary folder beside a file, for what that is put together from; gone with the block.
+
+    What a writer that was killed has left goes with a later write of the same name.
+    """
+    path = Path(path).resolve()
+    with naming(path), _temporary(path, folder=True) as folder:
+        yield folder
+
+
+@contextmanager
 def staged(folder: str | os.PathLike, gone: Callable[[Path], bool] = lambda path: False
            ) -> Iterator[Path]:
     """A temporary folder whose files go into another, each in its place, once all are on disk.

@@ -21,7 +21,7 @@ from helpers.asking import ASKING
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
-from helpers.corpus import Corpus, build
+from helpers.corpus import Corpus, write
 from helpers.engine.files import PROJECT, sha256
 from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
@@ -82,7 +82,7 @@ class Run:
             scale: the run's own if None.
         """
         recipe = (scale or self.scale).recipe(role, generator)
-        settings, starts = asdict(recipe), [build]
+        settings, starts = asdict(recipe), [write]
         if recipe.generator in GENERATORS:
             starts.append(GENERATORS[recipe.generator].kernel)
         else:
@@ -161,7 +161,7 @@ class Run:
 
     def corpora(self, experiment: Experiment) -> list[Product]:
         """The data sets of an experiment, training sets first."""
-        found = [one for one in self.products(experiment) if one.starts[0] is build]
+        found = [one for one in self.products(experiment) if one.starts[0] is write]
         return sorted(found, key=lambda one: one.settings["split"] != "train")
 
     def products(self, experiment: Experiment) -> list[Product]:

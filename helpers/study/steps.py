@@ -20,7 +20,7 @@ from helpers import evaluation
 from helpers.batches import Batches
 from helpers.checkpoints import read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
-from helpers.corpus import Corpus, Recipe, build
+from helpers.corpus import Corpus, Recipe, write
 from helpers.engine import together
 from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
@@ -65,7 +65,7 @@ def corpus(run: Run, product: Product, progress: Callable[[int], object] = lambd
     with exclusive(path.with_suffix(".lock")):  # two trainings may want the same one
         if not run.store.status(product).usable:
             with _making(run, product):
-                build(_recipe(product), progress=progress).save(path)
+                write(_recipe(product), path, progress=progress)
     return run.load(product)
 
 
