@@ -225,7 +225,7 @@ def drawn(recipe: Recipe, progress: Callable[[int], object]) -> Iterator[Mazes]:
         have += len(mazes.starts)
         if tried > 1000 + 100 * have:
             raise MazeError(f"{recipe.generator}: {tried - have} of {tried} mazes are unsolvable; "
-                            "takes a generator or a file whose mazes have a way")
+                            "takes a generator whose mazes have a way")
 
 
 def source_of(recipe: Recipe) -> Sampler | Listed:
@@ -241,7 +241,7 @@ def source_of(recipe: Recipe) -> Sampler | Listed:
     if not path.is_file():
         raise MazeError(f"generator: got {recipe.generator!r}, takes one of "
                         f"{', '.join(GENERATORS)}, or a file of mazes")
-    return Listed(str(path), recipe.rows, recipe.cols, recipe.split)
+    return Listed(str(path), recipe.rows, recipe.cols, recipe.split, recipe.unsolvable)
 
 
 # ── what is seen in training ────────────────────────────────────────────────────────────

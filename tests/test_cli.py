@@ -558,7 +558,8 @@ def test_atomic(mode):
             file.write_bytes(content)
         else:
             file.write(content)
-        assert files() == [path.name]  # nothing under the final name yet
+        temporary = path if mode else path.parent  # libraries are given a folder
+        assert files() == [temporary.name]  # nothing under the final name yet
     assert files() == ["out.txt"]
     assert Path("out.txt").read_text(encoding="utf-8") == "naïve"
     with pytest.raises(KeyboardInterrupt), atomic("out.txt", mode):
@@ -576,6 +577,15 @@ def test_atomic_sweeps_up_after_the_killed():
         fcntl.flock(other, fcntl.LOCK_EX)  # as its writer does
         file.write("all")
     assert files() == sorted([names[0], names[2], "out[1].txt"])
+
+
+def test_what_a_library_has_left_goes_too():
+    """safetensors, killed, leaves a temporary file of its own."""
+    Path(".out.0123abcd.tmp").mkdir()
+    Path(".out.0123abcd.tmp", ".tmpABCDEF").write_text("half of")
+    with atomic("out") as path:
+        path.write_text("all")
+    assert files() == ["out"]
 
 
 def test_atomic_follows_links_and_keeps_devices():

@@ -40,8 +40,11 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
     path = Path(path)
     special = path.exists() and not path.is_file()
     path = path if special else path.resolve()
-    with naming(path), nullcontext(path) if special else _temporary(path) as target:
+    place = nullcontext(path) if special else _temporary(path, folder=mode is None)
+    with naming(path), place as target:
         if mode is None:
+            if not special:  # in a folder, since safetensors has a temporary file of its own
+                target /= path.name
             yield target
         else:
             with open(target, mode, encoding=None if "b" in mode else "utf-8") as handle:

@@ -9,11 +9,13 @@ import platform
 import re
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import psutil
 import torch
 
@@ -22,7 +24,7 @@ from helpers.batches import Batches
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, write
-from helpers.engine.files import PROJECT, sha256
+from helpers.engine.files import PROJECT, atomic, sha256
 from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
@@ -182,6 +184,12 @@ class Run:
         return condition.settings({name: value for name, value in spec.variation
                                    if name in condition.parameters})
 
+    @contextmanager
+    def making(self, product: Product, **about) -> Iterator[None]:
+        """Makes a product within this block, and notes how; see `Store.making`."""
+        with self.store.making(product, **about, **circumstances()):
+            yield
+
     def load(self, product: Product) -> Corpus:
         """Reads a corpus, checked to be what the present settings make.
 
@@ -189,6 +197,12 @@ class Run:
             StaleError: it is not.
         """
         return Corpus.load(self.store.use(product))
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table of a run, whole or not at all."""
+    with atomic(path, "w") as file:
+        table.to_csv(file, index=False)
 
 
 def functions_of(module: ModuleType) -> list:
@@ -229,6 +243,11 @@ def machine() -> dict:
             "bfloat16": has_bfloat16(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
+
+
+def device() -> str:
+    """``cuda`` where there is a GPU, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def processor() -> str:
