@@ -16,7 +16,7 @@ import pytest
 
 from helpers import __main__ as cli
 from helpers.batches import Batches
-from helpers.checkpoints import load_model
+from helpers.checkpoints import load_model, read_checkpoint, write_checkpoint
 from helpers.commands import mazes
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
@@ -437,6 +437,21 @@ def test_ask_refuses(model, capsys, words, message):
     Path("small.txt").write_text("S..\n...\n..G")
     Path("large.jsonl").write_text('{"text": "query start 0 0 goal 4 4"}')
     assert message in refused(capsys, ["ask", "--model", model, *words])
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda about: about.pop("follows_from"), "does not say what it is of; takes the model.safet"),
+    (lambda about: about["follows_from"].update(condition="mine"),
+     "got one of condition 'mine', takes one of solution_only, correct, swapped")])
+@pytest.mark.parametrize("words", [["ask", "--maze", "maps.txt", "--model"], ["export"]])
+def test_models_of_something_else(model, words, change, message, capsys):
+    about, tensors = read_checkpoint(model)
+    change(about)
+    write_checkpoint(Path("other.safetensors"), about, tensors)
+    Path("maps.txt").write_text(MAPS)
+    folder = ["folder"] * (words[0] == "export")
+    assert message in refused(capsys, [*words, "other.safetensors", *folder])
+    assert not Path("folder").exists()
 
 
 # ── disks and pipes ─────────────────────────────────────────────────────────────────────

@@ -354,6 +354,22 @@ def test_settings_and_mazes_that_do_not_go_together(name, message, tmp_path, cap
     assert not [path for path in tmp_path.rglob("models/*/*") if path.name != "lock"]
 
 
+def test_a_model_too_large_for_memory(tmp_path, capsys, monkeypatch):
+    def large(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory\nmore")
+
+    def wrong(*_):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(steps, "train", large)
+    assert cli.main(command("train", tmp_path)) == 1
+    assert capsys.readouterr().err == (f"helpers: {TINY}: out of memory ([enforce fail] "
+                                       "DefaultCPUAllocator: can't allocate memory)\n")
+    monkeypatch.setattr(steps, "train", wrong)
+    with pytest.raises(RuntimeError, match="something else"):
+        cli.main(command("train", tmp_path))
+
+
 def test_too_few_mazes_to_give_one_the_trace_of_another(trained, tmp_path, capsys, monkeypatch):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     other = EvaluationSpec(ModelSpec.parse(TINY), "wilson", (("given", "other"),))

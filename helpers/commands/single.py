@@ -122,6 +122,11 @@ def shared(work, run, args, made, parts: dict[str, int]) -> int:
     except (TrainingError, CheckpointError, together.TogetherError) as error:
         complain(str(error))
         return 1
+    except (MemoryError, RuntimeError) as error:  # torch has no error of its own for it on a CPU
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        complain(f"{args.model}: out of memory ({str(error).partition(chr(10))[0]:.150})")
+        return 1
     return 0
 
 

@@ -42,9 +42,14 @@ def on_run(work):
         check_choice("experiment", args.experiment, EXPERIMENTS)
         if args.keep:
             os.environ[KEEP] = "1"
+        experiment = EXPERIMENTS[args.experiment]
         try:
-            run = Run(load_scale(args.scale), args.root)
-            return work(run, EXPERIMENTS[args.experiment], args) or 0
+            scale = load_scale(args.scale)
+            if not experiment.evaluations(scale):
+                raise Refusal(f"--experiment: got {args.experiment!r}, which asks nothing of the "
+                              f"conditions of scale {scale.name}, {', '.join(scale.conditions)}; "
+                              "takes another, or a scale with others")
+            return work(Run(scale, args.root), experiment, args) or 0
         except ScaleError as error:
             raise Refusal(f"--{error}") from None
         except (StudyError, StaleError) as error:

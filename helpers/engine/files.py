@@ -80,11 +80,19 @@ def _temporary(path: Path, folder: bool = False) -> Iterator[Path]:
     """
     while True:
         target = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        target.mkdir() if folder else target.touch(exist_ok=False)
+        if folder:
+            target.mkdir()
         try:
-            handle = os.open(target, os.O_RDONLY if folder else os.O_RDWR)
-        except FileNotFoundError:  # swept up between the two
-            continue
+            handle = os.open(target, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL,
+                             0o666)
+        except FileNotFoundError:
+            if folder and target.parent.is_dir():  # swept up between the two
+                continue
+            raise
+        except OSError:
+            if folder:
+                target.rmdir()
+            raise
         with suppress(OSError):  # a disk without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if target.exists():
