@@ -43,7 +43,7 @@ unit: .venv
 
 # uses what the smoke study has made; what is missing or stale is made anew
 nbval: .venv
-	$(NOTEBOOKS) pytest --nbval notebooks
+	$(NOTEBOOKS) pytest --numprocesses auto --dist loadfile --nbval notebooks
 
 # a study from nothing, not from what an earlier one left
 smoke: .venv
