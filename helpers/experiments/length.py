@@ -238,7 +238,7 @@ def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """A column of a table, one a distribution."""
     found = table.pivot(index=["condition", "trained_gap", "answered", "seed"],
                         columns="distribution", values=column)
-    return found[table["distribution"].unique()].fillna("–")
+    return found[table["distribution"].unique()].astype(object).fillna("–")
 
 
 def summary(run: Run) -> str:
