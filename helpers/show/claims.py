@@ -93,6 +93,9 @@ CLAIMS = (
           "asked here", "length/effects.csv", f"{SURER}, correct", ("wilson", "drunkards_walk")),
     Claim("So is a model of other mazes' traces", "asked here", "length/effects.csv",
           f"{SURER}, swapped", ("wilson", "drunkards_walk")),
+    *(Claim(f"With twice the examples `{condition}` plans still better", "asked here",
+            "convergence/effects.csv", f"plan_valid: {condition} after all - after 1/2",
+            ("wilson", "drunkards_walk")) for condition in ("solution_only", "correct", "swapped")),
     Claim("A reward for valid plans makes plans better where traces were correct", PAPER,
           "grpo/effects.csv", "plan_valid: correct after grpo - correct", ("wilson",)),
     Claim("And where they were other mazes'", PAPER, "grpo/effects.csv",
@@ -110,6 +113,9 @@ CLAIMS = (
     Claim("Words without meaning do not serve a model of other mazes' traces: behind its maze's "
           "own it plans better than behind filler as long", "asked here", "given/effects.csv",
           "plan_valid: swapped given true - swapped given filler", ("wilson", "drunkards_walk")),
+    Claim("It needs none to answer: behind no event it plans as well as behind its maze's own",
+          "ours", "given/effects.csv", "plan_valid: swapped given true - swapped given empty",
+          ("wilson", "drunkards_walk"), "not above"),
     Claim("A model of correct traces plans as well behind what a model of other mazes' traces "
           "wrote as behind its own", "asked here", "subtext/effects.csv",
           "plan_valid: correct given swapped - correct given own", ("wilson", "drunkards_walk"),
