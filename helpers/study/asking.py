@@ -30,7 +30,7 @@ from helpers.responses import (
 )
 from helpers.study.corpora import corpus
 from helpers.study.products import Product
-from helpers.study.runs import Run, device, write_csv
+from helpers.study.runs import Run, device, making, write_csv
 from helpers.study.scale import ScaleError
 from helpers.study.specs import EvaluationSpec, ModelSpec
 
@@ -59,7 +59,7 @@ def answer(run: Run, spec: EvaluationSpec) -> None:
         except ValueError as error:  # too few mazes for one to be given the trace of another
             raise ScaleError(f"model: got {spec.model.name!r}, asked {spec.name}: {error}"
                              ) from error
-        with run.making(product) if first else nullcontext():
+        with making(run, product) if first else nullcontext():
             rows, responses = judged(run, spec.model, mazes, path, asked, device(),
                                      title=f"answers {spec.name.replace('/', ' ')}")
             if first:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from helpers.corpus import Corpus, Recipe, write
 from helpers.engine.files import exclusive
 from helpers.study.products import Product
-from helpers.study.runs import Run
+from helpers.study.runs import Run, making
 
 
 def corpus(run: Run, product: Product, progress: Callable[[int], object] = lambda _: None
@@ -18,7 +18,7 @@ def corpus(run: Run, product: Product, progress: Callable[[int], object] = lambd
     path = run.file(*product.files)
     with exclusive(path.with_suffix(".lock")):  # two trainings may want the same one
         if not run.store.status(product).usable:
-            with run.making(product):
+            with making(run, product):
                 write(_recipe(product), path, progress=progress)
     return run.load(product)
 

@@ -184,12 +184,6 @@ class Run:
         return condition.settings({name: value for name, value in spec.variation
                                    if name in condition.parameters})
 
-    @contextmanager
-    def making(self, product: Product, **about) -> Iterator[None]:
-        """Makes a product within this block, and notes how; see `Store.making`."""
-        with self.store.making(product, **about, **circumstances()):
-            yield
-
     def load(self, product: Product) -> Corpus:
         """Reads a corpus, checked to be what the present settings make.
 
@@ -212,6 +206,13 @@ def functions_of(module: ModuleType) -> list:
 
 
 # ── what is recorded ────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def making(run: Run, product: Product, **about) -> Iterator[None]:
+    """Makes a product of a run within this block, and notes how; see `Store.making`."""
+    with run.store.making(product, **about, **circumstances()):
+        yield
 
 
 def circumstances() -> dict:

@@ -28,7 +28,7 @@ from helpers.show.report import write_report
 from helpers.study.asking import answer, judged
 from helpers.study.corpora import corpus
 from helpers.study.products import StaleError
-from helpers.study.runs import Run, circumstances, device, write_csv
+from helpers.study.runs import Run, circumstances, device, making, write_csv
 from helpers.study.scale import ScaleError
 from helpers.study.seen import corpus_table
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
@@ -119,7 +119,7 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
     with _alone(final / "lock", f"training {spec.name}"):
         training = trainer(run, spec, work)
         training.run()
-        with run.making(product, training_seconds=round(training.seconds, 1),
+        with making(run, product, training_seconds=round(training.seconds, 1),
                      **training.circumstances()):
             _settle(work, final)
         for other in final.glob("work-*"):
@@ -176,7 +176,7 @@ def follow(run: Run, spec: ModelSpec) -> pd.DataFrame:
         points = [*sorted(model.with_name("snapshots").glob("*.safetensors")), model]
         rows, logged, writes = [], metrics(run, spec), together.rank() == 0
         with bar(len(points), f"curve {spec.name}", "point", shown=writes) as progress, (
-                run.making(product) if writes else nullcontext()):
+                making(run, product) if writes else nullcontext()):
             for point in points:
                 answered, _ = judged(run, spec, mazes, point, {}, device())
                 counters = read_checkpoint(point)[0]["counters"]
@@ -242,7 +242,7 @@ def analyse(run: Run, experiment: Experiment) -> dict[str, pd.DataFrame]:
     """Makes the tables of an experiment and writes each as CSV, and ``run.json``."""
     made = experiment.analyse(run, run.evaluations(experiment))
     made["corpus"] = corpus_table([run.load(product) for product in run.corpora(experiment)])
-    with run.making(run.tables(experiment)):
+    with making(run, run.tables(experiment)):
         for name, table in made.items():
             write_csv(table, run.file(experiment.folder, f"{name}.csv"))
         with atomic(run.file(experiment.folder, "run.json"), "w") as file:
@@ -289,7 +289,7 @@ def report(run: Run, experiment: Experiment) -> Path:
     product = run.report(experiment)
     path = run.file(product.files[0])
     about = json.loads(run.store.use(run.tables(experiment)).read_text(encoding="utf-8"))
-    with run.making(product):
+    with making(run, product):
         write_report(run.folder / "notebooks" / f"{experiment.notebook}.ipynb", path, about)
     return path
 
