@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data, decoding, processes, training
+from benchmarks import data, decoding, processes, roofline, training
 from benchmarks.measure import OUTPUT, here, table, write
 
-PARTS = {"data": data.rows, "training": training.rows, "decoding": decoding.rows,
-         "processes": processes.rows}
+PARTS = {"data": data.rows, "training": training.rows, "roofline": roofline.rows,
+         "decoding": decoding.rows, "processes": processes.rows}
 
 
 def main(arguments: list[str] | None = None) -> None:

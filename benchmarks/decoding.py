@@ -1,9 +1,11 @@
-"""Greedy answers to 256 mazes, beside transformers' ``generate`` with the same weights.
+"""Greedy answers to given mazes, beside transformers' ``generate`` with the same weights.
 
-Both answer all mazes at once, with the model of the laptop's run where there is one, and are
-counted by the tokens up to each answer's end. transformers may use its dynamic or its
-static cache, and has its weights in the precision that ours computes in (which is faster for
-it than autocast, and the static cache needs it); the faster of the two is the peer.
+The same work on every machine: the models that are published with the laptop scale answer its first
+256 Wilson test mazes, all at once. Short answers (plans alone) and long ones (traces before them)
+are rows of their own: a batch costs the peer as much as its longest answer, and us as much as its
+mean. transformers may use its dynamic or its static cache, and has its weights in the precision
+that ours computes in (which is faster for it than autocast, and the static cache needs it); the
+faster of the two is the peer. A row says which share of its answers are ours, token for token.
 """
 
 from dataclasses import replace
@@ -15,43 +17,41 @@ import torch
 from benchmarks import qwen2, training
 from benchmarks.measure import processor_seconds, row
 from benchmarks.measure import scale as scale_of
-from helpers.checkpoints import CheckpointError, load_model
+from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, prompts
 from helpers.corpus import build
 from helpers.decoding import generate
 from helpers.engine.files import PROJECT
 from helpers.engine.precision import has_bfloat16
 from helpers.model import Transformer
-from helpers.study.scale import Scale
-from helpers.study.specs import ModelSpec
 
-CONDITION = training.CONDITION
+OURS = "ours"
+WORK = {"short": "solution_only", "long": "correct"}  # whose answers are so
+PUBLISHED = PROJECT / "results" / "laptop" / "models"
 MAZES, FEW_MAZES = 256, 5  # how many are answered, and in miniature
+FEW_STEPS = 3  # of training, of a model in miniature
 TARGET = 8.0  # times the peer
-STEPS, FEW_STEPS = 300, 3  # of training, where there is no trained model
 
 
-def trained(scale: Scale, steps: int) -> Transformer:
-    """The model of the scale's run, or else one trained for so many steps."""
-    name = ModelSpec(CONDITION, scale.seeds[0]).name
-    path = PROJECT / "runs" / scale.name / "models" / name / "model.safetensors"
-    try:
-        model = load_model(path)
-        if model.config == scale.transformer():
-            print(f"decoding: {path.relative_to(PROJECT)}")
-            return model
-    except CheckpointError:
-        pass
-    print(f"decoding: a model trained for {steps} steps, since there is none of `make study`")
+def model_of(condition: str, tiny: bool) -> Transformer:
+    """The published model of a condition; in miniature one that has learnt nothing."""
+    if not tiny:
+        return load_model(PUBLISHED / f"{condition}_1.safetensors")
+    scale = scale_of(tiny)
     with TemporaryDirectory() as folder:
-        return training.ours(scale, training.examples_for(scale, steps), folder).run()
+        return training.ours(scale, training.examples_for(scale, FEW_STEPS), folder).run()
 
 
 def rows(tiny: bool = False) -> list[dict]:
-    """`decode` beside transformers' fastest, and the share of mazes with the same answer."""
-    scale, mazes = scale_of(tiny), FEW_MAZES if tiny else MAZES
-    model = trained(scale, FEW_STEPS if tiny else STEPS)
-    asked = prompts(build(replace(scale.recipe("test"), count=mazes)), CONDITIONS[CONDITION])
+    """Of each kind of answer: tokens a second and time, beside transformers' fastest."""
+    return [each for kind in WORK for each in measured(kind, tiny)]
+
+
+def measured(kind: str, tiny: bool) -> list[dict]:
+    """The rows of short answers or of long ones."""
+    scale, condition, mazes = scale_of(tiny), WORK[kind], FEW_MAZES if tiny else MAZES
+    model = model_of(condition, tiny)
+    asked = prompts(build(replace(scale.recipe("test"), count=mazes)), CONDITIONS[condition])
     longest = scale.decoding.max_new_tokens
     found: dict[str, list] = {}
     seconds: dict[str, list[float]] = {}
@@ -62,7 +62,7 @@ def rows(tiny: bool = False) -> list[dict]:
         seconds.setdefault(name, []).append(processor_seconds(keep))
 
     def ours() -> None:
-        timed("decode", lambda: generate(model, asked, max_new_tokens=longest, batch_size=mazes))
+        timed(OURS, lambda: generate(model, asked, max_new_tokens=longest, batch_size=mazes))
 
     generate(model, asked[:8], max_new_tokens=8)
     ours()
@@ -76,16 +76,12 @@ def rows(tiny: bool = False) -> list[dict]:
             ours()  # around each of the peer's, which is slow enough to be run once
 
     took = {name: float(np.median(values)) for name, values in seconds.items()}
-    tokens = {name: sum(map(len, answers)) for name, answers in found.items()}
-    best = min((name for name in took if name != "decode"), key=took.get, default=None)
-    rate = {name: tokens[name] / took[name] for name in took}
-    result = [row("decode", rate["decode"], "tokens/s", peer=best, peer_value=rate.get(best),
+    rate = {name: sum(map(len, answers)) / took[name] for name, answers in found.items()}
+    best = min((name for name in took if name != OURS), key=took.get, default=None)
+    result = [row(f"decode_{kind}", rate[OURS], "tokens/s", peer=best, peer_value=rate.get(best),
                   target=TARGET, target_of="ratio"),
-              row("decode_time", took["decode"], "s", peer=best, peer_value=took.get(best))]
-    for name in found:
-        if name != "decode":
-            same = np.mean([list(a) == b for a, b in zip(found["decode"], found[name],
-                                                         strict=True)])
-            print(f"decoding: {name}, {took[name]:.1f} s; {same:.1%} of answers are ours")
+              row(f"decode_{kind}_time", took[OURS], "s", peer=best, peer_value=took.get(best))]
+    if best:
+        same = np.mean([list(a) == b for a, b in zip(found[OURS], found[best], strict=True)])
+        result.append(row(f"decode_{kind}_same", float(same), "of answers", peer=best))
     return result
-

@@ -6,7 +6,7 @@ decided later (`helpers.conditions`).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from helpers.engine.files import PROJECT, atomic, checksum
+from helpers.engine.arrays import Growing
+from helpers.engine.files import PROJECT, atomic, checksum, scratch
 from helpers.generators import GENERATORS
-from helpers.language import Vocabulary, encode_mazes
+from helpers.language import Vocabulary, at_once, encode_mazes
 from helpers.maze import MazeError, Mazes, Sampler
 from helpers.ownmazes import Listed, solvable
 
@@ -170,7 +171,7 @@ class Corpus:
 
 
 def build(recipe: Recipe, *, progress: Callable[[int], object] = lambda _: None) -> Corpus:
-    """Draws, solves and encodes a corpus.
+    """Draws, solves and encodes a corpus, in memory.
 
     Args:
         recipe: what to draw.
@@ -180,30 +181,51 @@ def build(recipe: Recipe, *, progress: Callable[[int], object] = lambda _: None)
     Raises:
         MazeError: the recipe is not one; or nearly all mazes are unsolvable.
     """
+    mazes = Mazes(*map(np.concatenate, zip(*drawn(recipe, progress), strict=True)))
+    return Corpus(recipe, *encode_mazes(mazes), mazes)
+
+
+def write(recipe: Recipe, path: str | Path, *,
+          progress: Callable[[int], object] = lambda _: None) -> None:
+    """Puts a corpus on disk, piece by piece: the same file as ``build(recipe).save(path)``.
+
+    Memory does not grow with the number of examples; for a while the disk holds it twice.
+
+    Args and errors are those of `build`.
+    """
+    with scratch(path) as folder:
+        found, total = Growing(folder), 0
+        for mazes in drawn(recipe, progress):
+            tokens, bounds = encode_mazes(mazes)
+            found.add(tokens=tokens, bounds=bounds + total, **mazes._asdict())
+            total += len(tokens)
+        arrays = found.arrays()
+        Corpus(recipe, arrays.pop("tokens"), arrays.pop("bounds"), Mazes(**arrays)).save(path)
+
+
+def drawn(recipe: Recipe, progress: Callable[[int], object]) -> Iterator[Mazes]:
+    """The mazes of a recipe, piece by piece; see `build`."""
     if recipe.count < 1 or recipe.skip < 0:
         raise MazeError(f"count, skip: got {recipe.count}, {recipe.skip}, take whole numbers "
                         "from 1 and 0 up")
-    source = source_of(recipe)
-    kept, first = [], recipe.skip
+    source, first, most = source_of(recipe), recipe.skip, at_once(recipe.rows, recipe.cols)
     if recipe.sampling == "indexed" and isinstance(source, Sampler):
         source.seek(first)
-    have, drawn = 0, 0
+    have = tried = 0
     while have < recipe.count:
         begin = source.position
-        mazes = source.take(min(4096, max(0, first - begin) + recipe.count - have))
+        mazes = source.take(min(most, max(0, first - begin) + recipe.count - have))
         progress(len(mazes.starts))
         mazes = Mazes(*(array[max(0, first - begin):] for array in mazes))
-        drawn += len(mazes.starts)
+        tried += len(mazes.starts)
         if not recipe.unsolvable:
             ways = solvable(mazes)
             mazes = Mazes(*(array[ways] for array in mazes))
-        kept.append(mazes)
+        yield mazes
         have += len(mazes.starts)
-        if drawn > 1000 + 100 * have:
-            raise MazeError(f"{recipe.generator}: {drawn - have} of {drawn} mazes are unsolvable; "
-                            "takes a generator or a file whose mazes have a way")
-    mazes = Mazes(*map(np.concatenate, zip(*kept, strict=True)))
-    return Corpus(recipe, *encode_mazes(mazes), mazes)
+        if tried > 1000 + 100 * have:
+            raise MazeError(f"{recipe.generator}: {tried - have} of {tried} mazes are unsolvable; "
+                            "takes a generator whose mazes have a way")
 
 
 def source_of(recipe: Recipe) -> Sampler | Listed:
@@ -219,7 +241,7 @@ def source_of(recipe: Recipe) -> Sampler | Listed:
     if not path.is_file():
         raise MazeError(f"generator: got {recipe.generator!r}, takes one of "
                         f"{', '.join(GENERATORS)}, or a file of mazes")
-    return Listed(str(path), recipe.rows, recipe.cols, recipe.split)
+    return Listed(str(path), recipe.rows, recipe.cols, recipe.split, recipe.unsolvable)
 
 
 # ── what is seen in training ────────────────────────────────────────────────────────────

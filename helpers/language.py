@@ -27,6 +27,7 @@ WORDS = ("query", "start", "goal", "wall", "reasoning", "create", "close", "solu
 PAD, UNKNOWN = 0, 3
 QUERY, START, GOAL, WALL, REASONING, CREATE_WORD, CLOSE_WORD, SOLUTION, PLAN, END = range(4, 14)
 FIRST_COORDINATE = 14
+CELLS = 900_000  # of the mazes that are solved and written at once
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class Vocabulary:
         """More tokens than any example of this size has."""
         cells = self.rows * self.cols
         return 9 + 3 * cells + 5 * 5 * cells + 3 * (cells + 2)
+
+
+def at_once(rows: int, cols: int) -> int:
+    """How many mazes are in memory with all their words: 1000 at 30x30."""
+    return max(1, CELLS // (rows * cols))
 
 
 def encode_mazes(mazes: Mazes, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:

@@ -67,16 +67,20 @@ class Listed:
         path: of the file.
         rows, cols: the size that its mazes must have.
         split: ``train`` or ``test``.
+        unsolvable: whether mazes without a way from start to goal are among them.
 
     Raises:
         MazeError: as `read_mazes`.
     """
 
-    def __init__(self, path: str, rows: int, cols: int, split: str):
+    def __init__(self, path: str, rows: int, cols: int, split: str, unsolvable: bool = True):
         mazes = read_mazes(path, rows, cols)
         held_out = np.array([is_held_out(grid) for grid in mazes.grids])
         chosen = held_out if split == "test" else ~held_out
+        if not unsolvable:
+            chosen = chosen & solvable(mazes)
         self.path, self.split, self.position = path, split, 0
+        self.which = "mazes" if unsolvable else "mazes with a way"
         self.mazes = Mazes(*(array[chosen] for array in mazes))
 
     def __len__(self) -> int:
@@ -91,8 +95,8 @@ class Listed:
         end = self.position + count
         if end > len(self):
             kept = "kept for testing" if self.split == "test" else "left for training"
-            raise MazeError(f"maze {self.path}: got {len(self)} mazes that are {kept} (one grid "
-                            f"of {HELD_OUT} is, by a hash), takes {end}")
+            raise MazeError(f"maze {self.path}: got {len(self)} {self.which} that are {kept} (one "
+                            f"grid of {HELD_OUT} is, by a hash), takes {end}")
         part = Mazes(*(array[self.position:end] for array in self.mazes))
         self.position = end
         return part

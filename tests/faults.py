@@ -1,7 +1,8 @@
 """A study that is killed at random moments, beside one that is not: ``make test-faults``.
 
 Kills ``helpers study`` with all it has started, by SIGKILL, so many times at moments that follow
-from a seed, and starts it again, until it is complete; then the next study, in another folder.
+from a seed, and starts it again, until it is complete; then the next study, in another folder; then
+who publishes one.
 What comes out must be that of a study left alone, byte for byte; no temporary file may be left, and
 what a killed study had finished must not be made again. Then disks: one that is full at each of
 many sizes, one that takes nothing, a clock set back, and others at work in the same folder. Each
@@ -27,6 +28,17 @@ from outcomes import leftovers, outcome, records
 PROJECT = Path(__file__).resolve().parent.parent
 SCALE = sys.argv[3] if len(sys.argv) > 3 else "smoke"
 SPAN = 0.6  # of the time that an undisturbed study takes, in which it is killed
+PUBLISH = """
+import sys
+from pathlib import Path
+from helpers.experiments import EXPERIMENTS
+from helpers.study.publish import publish
+from helpers.study.runs import Run
+from helpers.study.scale import load_scale
+run = Run(load_scale(sys.argv[1]), sys.argv[2])
+print("begins", flush=True)
+publish(run, EXPERIMENTS["headline"], Path(sys.argv[3]))
+"""
 
 
 def say(*words) -> None:
@@ -100,6 +112,39 @@ def kill(folder: Path, undisturbed: Path, kills: int, seed: int, seconds: float)
         say(f"{studies} studies complete after {done} kills, the same byte for byte")
 
 
+def publishing(folder: Path, undisturbed: Path, kills: int, seed: int) -> None:
+    """Kills who publishes a study so many times, from the moment on that it begins to write."""
+
+    def begun(target: Path) -> subprocess.Popen:
+        words = [sys.executable, "-c", PUBLISH, SCALE, str(undisturbed.parent), str(target)]
+        process = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        return process
+
+    def files(target: Path) -> dict[Path, bytes]:
+        return {path.relative_to(target): path.read_bytes() for path in target.rglob("*")
+                if path.is_file()}
+
+    rng, done, alone, target = np.random.default_rng(seed), 0, folder / "once", folder / "often"
+    process, began = begun(alone), time.monotonic()
+    if process.wait():
+        sys.exit("test-faults: a study cannot be published")
+    seconds = time.monotonic() - began
+    for _ in range(kills):
+        process = begun(target)
+        try:
+            process.wait(rng.uniform(0, seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            done += 1
+    if begun(target).wait() or files(target) != files(alone) or len(files(alone)) < 10:
+        sys.exit("test-faults: what is published is another")
+    if left := [*leftovers(target), *leftovers(target.parent)]:
+        sys.exit(f"test-faults: publishing left behind: {', '.join(left)}")
+    say(f"published after {done} kills in {seconds:.1f} s, the same byte for byte")
+
+
 @contextmanager
 def mounted(place: Path, options: str) -> Iterator[None]:
     """A disk of its own in memory, of a size such as ``size=1m``; root alone may have one."""
@@ -166,6 +211,7 @@ def main(kills: int = 50, seed: int = 1) -> None:
         undisturbed = folder / "alone" / SCALE
         say(f"it took {seconds:.0f} s")
         kill(folder, undisturbed, kills, seed, seconds)
+        publishing(folder, undisturbed, 1 + kills // 5, seed)
         others(folder, undisturbed)
         if os.geteuid():
             say("left out: full and read-only disks, which take root")

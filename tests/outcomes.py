@@ -36,4 +36,4 @@ def records(run: Path) -> dict[str, str]:
 def leftovers(folder: Path) -> list[str]:
     """Temporary files, and folders of trainings that are complete."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")
-                  if path.name.endswith(".tmp") or path.name.startswith("work-"))
+                  if ".tmp" in path.name or path.name.startswith("work-"))

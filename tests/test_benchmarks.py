@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as everything
-from benchmarks import measure, processes, qwen2
+from benchmarks import decoding, measure, processes, qwen2, roofline
 from benchmarks.training import grouped
 from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, put_together
@@ -128,16 +128,52 @@ def test_every_part_in_miniature(tmp_path, monkeypatch, capsys):
     path = tmp_path / "bench" / "here.json"
     everything.main(["--tiny", "--output", str(path)])
     rows = {row["name"]: row for row in json.loads(path.read_text())}
-    assert all(row["value"] > 0 for row in rows.values())
+    assert all(row["value"] > 0 or name.endswith("_same") for name, row in rows.items())
     assert {"generate_wilson", "text_dfs", "validate", "corpus_wilson", "train_step",
-            "train_flops_share", "decode", "decode_time", "train_two_single",
-            "corpus_two_processes"} <= set(rows)
-    for name in ("train_step", "decode"):
+            "train_flops_share", "decode_short", "decode_long", "decode_long_time",
+            "decode_long_same", "train_two_single", "corpus_two_processes", "roofline_peak",
+            "roofline_memory", "roofline_mlp_in", "roofline_all"} <= set(rows)
+    for name in ("train_step", "decode_short", "decode_long"):
         assert rows[name]["peer"].startswith(qwen2.NAME)
         assert rows[name]["ratio"] > 0
     assert {row["machine"] for row in rows.values()} == {measure.here()}
     assert "cores" in measure.here()
     assert f"Written to {path}" in capsys.readouterr().out
+
+
+def test_products_of_a_step_are_those_that_are_counted():
+    """What is counted of a step is three times the work forward, of a square of scores half."""
+    config = measure.scale(False).transformer()
+    lengths, learnt = np.full(16, 250), 16 * 200
+    shapes = roofline.products(config, int(lengths.sum()), learnt, len(lengths))
+    layers = {name: roofline.work(shape) * (1 if name == "vocabulary" else config.layers)
+              for name, shape in shapes.items()}
+    scores = layers["attention_scores"], layers["attention_values"]
+    assert scores[0] == scores[1]
+    counted = 3 * (sum(layers.values()) - sum(scores) * (1 - 251 / 500))
+    assert flops(config, lengths, learnt) == pytest.approx(counted, rel=1e-12)
+
+
+def test_roofs():
+    """Of a product by hand: 5 × 2 × 3 × 4 numbers; and of one that memory holds back."""
+    assert roofline.work((5, 2, 3, 4)) == 5 * 2 * 24
+    assert roofline.moved((5, 2, 3, 4), 2) == 5 * 2 * (6 + 12 + 8)
+    shapes = {"small": (1, 10, 10, 10), "large": (1, 1000, 1000, 1000)}
+    found = {"peak": 100e9, "bandwidth": 12e9, "small": 5e9, "large": 80e9}
+    rows = {row["name"]: row for row in roofline._rows(shapes, found, 4)}
+    assert rows["roofline_small"]["peer_value"] == 20  # 12 GB/s × 2000 / 1200 bytes
+    assert rows["roofline_small"]["peer"].endswith("memory")
+    assert rows["roofline_large"]["peer_value"] == 100
+    assert rows["roofline_large"]["ratio"] == 0.8
+    seconds = 2000 / 5e9 + 2e9 / 80e9
+    assert rows["roofline_all"]["value"] == pytest.approx((2000 + 2e9) / seconds / 1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "has_trace"), [("short", False), ("long", True)])
+def test_decoding_is_that_of_published_models(kind, has_trace):
+    condition = decoding.WORK[kind]
+    assert CONDITIONS[condition].has_trace == has_trace
+    assert decoding.model_of(condition, False).config == measure.scale(False).transformer()
 
 
 def test_some_parts(tmp_path, monkeypatch):

@@ -110,6 +110,9 @@ def test_a_study_goes_on_from_what_is_published(run, published, tmp_path):
         for product in (fetched.model(model), fetched.curve(model)):
             assert fetched.store.status(product).state == "current"
             ours, theirs = (one.store.record(product) for one in (fetched, run))
+            code = ours.pop("input_code")  # of the mazes, which are not taken over
+            assert code == run.store.input_code(product)
+            assert {name.split()[0] for name in code} == {"corpus"}
             assert {name: value for name, value in ours.items() if name != "files"} == {
                 name: value for name, value in theirs.items() if name != "files"}
         assert steps.metrics(fetched, model).equals(steps.metrics(run, model))

@@ -16,7 +16,7 @@ import pytest
 
 from helpers import __main__ as cli
 from helpers.batches import Batches
-from helpers.checkpoints import load_model
+from helpers.checkpoints import load_model, read_checkpoint, write_checkpoint
 from helpers.commands import mazes
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
@@ -439,6 +439,21 @@ def test_ask_refuses(model, capsys, words, message):
     assert message in refused(capsys, ["ask", "--model", model, *words])
 
 
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda about: about.pop("follows_from"), "does not say what it is of; takes the model.safet"),
+    (lambda about: about["follows_from"].update(condition="mine"),
+     "got one of condition 'mine', takes one of solution_only, correct, swapped")])
+@pytest.mark.parametrize("words", [["ask", "--maze", "maps.txt", "--model"], ["export"]])
+def test_models_of_something_else(model, words, change, message, capsys):
+    about, tensors = read_checkpoint(model)
+    change(about)
+    write_checkpoint(Path("other.safetensors"), about, tensors)
+    Path("maps.txt").write_text(MAPS)
+    folder = ["folder"] * (words[0] == "export")
+    assert message in refused(capsys, [*words, "other.safetensors", *folder])
+    assert not Path("folder").exists()
+
+
 # ── disks and pipes ─────────────────────────────────────────────────────────────────────
 
 
@@ -558,7 +573,8 @@ def test_atomic(mode):
             file.write_bytes(content)
         else:
             file.write(content)
-        assert files() == [path.name]  # nothing under the final name yet
+        temporary = path if mode else path.parent  # libraries are given a folder
+        assert files() == [temporary.name]  # nothing under the final name yet
     assert files() == ["out.txt"]
     assert Path("out.txt").read_text(encoding="utf-8") == "naïve"
     with pytest.raises(KeyboardInterrupt), atomic("out.txt", mode):
@@ -576,6 +592,15 @@ def test_atomic_sweeps_up_after_the_killed():
         fcntl.flock(other, fcntl.LOCK_EX)  # as its writer does
         file.write("all")
     assert files() == sorted([names[0], names[2], "out[1].txt"])
+
+
+def test_what_a_library_has_left_goes_too():
+    """safetensors, killed, leaves a temporary file of its own."""
+    Path(".out.0123abcd.tmp").mkdir()
+    Path(".out.0123abcd.tmp", ".tmpABCDEF").write_text("half of")
+    with atomic("out") as path:
+        path.write_text("all")
+    assert files() == ["out"]
 
 
 def test_atomic_follows_links_and_keeps_devices():

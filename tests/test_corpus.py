@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import resource
+import tracemalloc
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from helpers import corpus as corpus_module
+from helpers import language
 from helpers.corpus import (
     Corpus,
     CorpusError,
@@ -27,7 +29,9 @@ from helpers.corpus import (
     grid_keys,
     overlap,
     problem_keys,
+    write,
 )
+from helpers.engine.arrays import Growing
 from helpers.generators import GENERATORS
 from helpers.language import jsonl
 from helpers.maze import SPLITS, Maze, MazeError, Mazes, Sampler, generate
@@ -160,6 +164,70 @@ def test_the_checksum_is_of_all_it_holds(corpus):
     assert replace(corpus).sha256 == corpus.sha256
 
 
+# ── piece by piece ──────────────────────────────────────────────────────────────────────
+
+PIECES = [TRAIN, replace(TRAIN, generator="searchformer", rows=6, unsolvable=False, count=50),
+          replace(TRAIN, generator="drunkards_walk", sampling="paper", split="test", skip=31),
+          replace(TRAIN, cols=9, skip=10**9), replace(TRAIN, count=1)]
+
+
+@pytest.mark.parametrize("cells", [1, 8 * 25, 900_000])
+@pytest.mark.parametrize("recipe", PIECES, ids=lambda recipe: recipe.name)
+def test_written_piece_by_piece_the_file_is_the_same(recipe, cells, tmp_path, monkeypatch):
+    build(recipe).save(tmp_path / "whole")
+    monkeypatch.setattr(language, "CELLS", cells)  # a maze at once, some, all
+    progress = []
+    write(recipe, tmp_path / "pieces", progress=progress.append)
+    assert (tmp_path / "pieces").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["pieces", "whole"]
+    assert (len(progress) == 1) == (cells == 900_000 or recipe.count == 1)
+
+
+def test_memory_does_not_grow_with_the_number_of_examples(tmp_path, monkeypatch):
+    """Of what numpy allocates; files that are mapped are no copies."""
+    monkeypatch.setattr(language, "CELLS", 64 * 25)
+    most = {}
+    for count in (200, 4000):
+        tracemalloc.start()
+        write(replace(TRAIN, count=count), tmp_path / str(count))
+        most[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    size = {count: (tmp_path / str(count)).stat().st_size for count in most}
+    assert most[4000] - most[200] < 0.02 * (size[4000] - size[200])
+
+
+def test_a_piece_that_finds_no_room(tmp_path, monkeypatch):
+    """What stood there stands there still, and the pieces before are gone."""
+    monkeypatch.setattr(language, "CELLS", 10 * 25)
+    (tmp_path / "a").write_bytes(b"what stood there")
+
+    def full(drawn: int) -> None:
+        if sum(path.stat().st_size for path in tmp_path.glob(".a.*.tmp/*")):  # from the second on
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(TRAIN, tmp_path / "a", progress=full)
+    assert caught.value.filename == str(tmp_path / "a")
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"what stood there"
+
+
+def test_pieces_of_a_writer_that_was_killed_go_with_the_next_write(tmp_path):
+    left = tmp_path / ".a.01234567.tmp"
+    left.mkdir()
+    (left / "tokens").write_bytes(b"a piece")
+    write(TRAIN, tmp_path / "a")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("piece", [np.zeros((2, 3), np.int32), np.zeros((2, 4), np.int64)])
+def test_pieces_of_one_array_are_of_one_kind(piece, tmp_path):
+    found = Growing(tmp_path)
+    found.add(a=np.zeros((5, 3), np.int64))
+    with pytest.raises(ValueError, match=r"^a: got .* takes .* as before"):
+        found.add(a=piece)
+
+
 # ── memory ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -243,9 +311,12 @@ def test_a_corpus_is_a_part_of_its_stream(sampling, skip, count):
 
 
 @pytest.mark.parametrize(("count", "skip"), [(0, 0), (-3, 0), (3, -1)])
-def test_nothing_asked_for(count, skip):
+def test_nothing_asked_for(count, skip, tmp_path):
     with pytest.raises(MazeError, match=r"^count, skip: got"):
         build(replace(TRAIN, count=count, skip=skip))
+    with pytest.raises(MazeError, match=r"^count, skip: got"):
+        write(replace(TRAIN, count=count, skip=skip), tmp_path / "a")
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_tell_corpora_apart():

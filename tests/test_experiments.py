@@ -1,5 +1,6 @@
 """The experiments: which models each needs, what it makes of their answers, its figure."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,6 +40,21 @@ def test_names_of_models(spec):
 def test_what_is_no_name(name):
     with pytest.raises(ValueError, match="takes CONDITION"):
         ModelSpec.parse(name)
+
+
+@pytest.mark.parametrize(("name", "part"), [
+    ("correct+gap=none+rows=6+gap=random_1", "takes each entry once"),
+    ("correct+tuning_rate=0.1_1", "whose tuning_rate says nothing without after=grpo"),
+    ("correct+after=nothing+only=all_1", "whose after says nothing without after=grpo"),
+    (f"correct_{2**63}", "takes a seed below 2^63")])
+def test_names_that_say_nothing_or_too_much(name, part):
+    with pytest.raises(ValueError, match=re.escape(f"model: got {name!r}, {part}")):
+        ModelSpec.parse(name)
+
+
+def test_a_name_has_its_entries_in_one_order():
+    assert ModelSpec.parse("correct+rows=6+cols=8_1").name == "correct+cols=8+rows=6_1"
+    assert ModelSpec.parse("correct+trained_on=a=b_1").variation == (("trained_on", "a=b"),)
 
 
 def test_what_a_scale_has_is_no_variation():

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from strategies import scattered
 
 from helpers import __main__ as cli
+from helpers import language
 from helpers.corpus import Recipe, build
 from helpers.language import encode_mazes
 from helpers.maze import Maze, MazeError, Mazes, generate
 from helpers.ownmazes import solvable
-from helpers.share import examples
 from helpers.share.formats import SOURCES, TARGETS
 from helpers.share.mazedataset import (
     CELLS,
@@ -103,7 +103,7 @@ def test_text_there_and_back(data):
 
 @pytest.mark.parametrize("cells", [35, 71, 10**6])
 def test_jsonl_is_what_generate_writes_however_it_is_cut(cells, monkeypatch):
-    monkeypatch.setattr(examples, "CELLS", cells)
+    monkeypatch.setattr(language, "CELLS", cells)
     words = ("generate --generator wilson --rows 5 --cols 7 --split test --seed 3 --count 6 "
              "--sampling indexed --output file")
     assert cli.main(words.split()) == 0
@@ -248,7 +248,7 @@ def test_mazes_of_maze_dataset_itself():
 @pytest.mark.parametrize("cells", [36, 10**6])
 def test_parquet(cells, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(examples, "CELLS", cells)
+    monkeypatch.setattr(language, "CELLS", cells)
     Path("file.parquet").write_bytes(written("parquet", DRAWN))
     rows = parquet.read_table("file.parquet").to_pylist()
     texts = [json.loads(line)["text"] for line in written("jsonl", DRAWN).splitlines()]

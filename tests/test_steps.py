@@ -16,10 +16,12 @@ from studies import HEADLINE, whole_study, written
 from helpers import evaluation, responses
 from helpers.checkpoints import load_model
 from helpers.corpus import Corpus, count_possible, overlap
-from helpers.study import runs, steps, yaml12
+from helpers.ownmazes import Listed, solvable
+from helpers.study import asking, runs, steps, yaml12
+from helpers.study.plan import check_condition
 from helpers.study.products import StaleError
 from helpers.study.runs import Run
-from helpers.study.scale import Scale
+from helpers.study.scale import Scale, ScaleError, checked
 from helpers.study.specs import EvaluationSpec, ModelSpec
 from helpers.validator import judge_text
 
@@ -286,7 +288,7 @@ def test_answers_on_a_full_disk(scale, run, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "texts", full)
+        patch.setattr(asking, "texts", full)
         with pytest.raises(OSError, match="No space left"):
             steps.evaluate(run, [spec])
     assert {name: (run.folder / name).read_bytes() for name in names(run.folder)} == before
@@ -379,6 +381,25 @@ def test_unsolvable_mazes_are_not_trained_on_unless_asked_for(scale, tmp_path):
         mine = Run(Scale.model_validate(values), tmp_path / str(wanted))
         table = steps.make_corpora(mine, HEADLINE)
         assert (table["unsolvable"].iloc[0] > 0) == wanted
+
+
+def test_a_file_with_too_few_mazes_that_have_a_way(scale, tmp_path):
+    """Of those that are left for training as many as are asked for, but two have none."""
+    path = tmp_path / "own.txt"
+    path.write_text("\n".join([OWN] * 6))
+    left = [solvable(Listed(str(path), 4, 5, "train", any_).mazes) for any_ in (True, False)]
+    assert len(left[0]) > len(left[1]) == left[0].sum()
+    values = scale.model_dump() | {"trained_on": str(path), "distributions": ("wilson",),
+                                   "test_examples": 2, "validation_examples": 2}
+    values["training"] = values["training"] | {"warmup_steps": 0, "batch_size": 2}
+    few, many = ({"train_examples": len(one)} for one in reversed(left))
+    mine = Run(checked(values | few), tmp_path)
+    assert len(steps.corpus(mine, mine.corpus("train"))) == len(left[1])
+    for model in HEADLINE.models(mine.scale)[:1]:
+        check_condition(mine, model)  # of fewer examples than it looks at elsewhere
+    with pytest.raises(ScaleError, match=f"got {len(left[1])} mazes with a way that are left for "
+                                         rf"training \(.*\), takes {len(left[0])}$"):
+        checked(values | many)
 
 
 # ── figures ─────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,18 @@ def test_wrong_line_in_a_scale(tmp_path, monkeypatch, capsys, line, other, part)
     monkeypatch.setattr(scale_module.load_scale, "__defaults__", (tmp_path,))
     assert cli.main(["study", "--scale", "mine"]) == 2
     one_line(capsys.readouterr().err, "scale mine: ", part)
+
+
+@pytest.mark.parametrize("command", ["study", "publish", "fetch"])
+def test_an_experiment_that_asks_nothing_of_a_scale(command, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.yml").write_text("extends: smoke\nconditions: [solution_only]\n")
+    shutil.copy(scale_module.SCALES / "smoke.yml", tmp_path)
+    monkeypatch.setattr(scale_module.load_scale, "__defaults__", (tmp_path,))
+    words = [command, "--scale", "mine", "--root", str(tmp_path / "runs")]
+    assert cli.main([*words, "--experiment", "coupling"]) == 2
+    one_line(capsys.readouterr().err, "--experiment: got 'coupling', which asks nothing of the "
+                                      "conditions of scale mine, solution_only; takes another")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("cores", ["0", "-1", "two", ""])

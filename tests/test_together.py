@@ -24,7 +24,8 @@ from helpers.engine import together
 from helpers.experiments import EXPERIMENTS
 from helpers.model import ModelConfig, Transformer
 from helpers.optimisation import TrainingConfig
-from helpers.study import steps
+from helpers.study import asking, steps, tuning
+from helpers.study.products import Store
 from helpers.study.runs import Run
 from helpers.study.scale import load_scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
@@ -323,6 +324,7 @@ def test_shares_of_mazes_are_answered_alike(trained, tmp_path, experiment):
     (["--model", "swapped"], "--model: got 'swapped', takes CONDITION"),
     (["--model", "lent_1"], "--model: got 'lent_1', takes a condition among solution_only"),
     (["--model", "swapped+depth=2_1"], "--model: got 'swapped+depth=2_1': scale smoke: depth: un"),
+    (["--model", "correct+gap=none+gap=random_1"], "--model: got 'correct+gap=none+gap=random_1'"),
     (["--scale", "huge"], "--scale: got 'huge', takes one of")])
 def test_what_train_refuses(words, message, tmp_path, capsys):
     refused = command("train", tmp_path, *words)
@@ -331,6 +333,54 @@ def test_what_train_refuses(words, message, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"helpers: {message}")
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("correct+max_new_tokens=5+train_examples=320", "context: got 85, takes at least the "),
+    ("swapped+batch_size=1+train_examples=1", "swapped: got 1 different problems among 1 examples"),
+    ("correct+cols=3+rows=3+train_examples=320+trained_on=searchformer",
+     "generator: searchformer found no grid that is left for training"),
+    ("correct+after=grpo+mazes=321+train_examples=320", "mazes: got 321, takes at most the 320")])
+def test_settings_and_mazes_that_do_not_go_together(name, message, tmp_path, capsys, monkeypatch):
+    """Seen only once the mazes are there; nothing of a model is."""
+    monkeypatch.setattr(Store, "use", lambda store, product: store.path(product))
+    monkeypatch.setattr(tuning, "load_model", lambda *_: Transformer(MODEL))
+    monkeypatch.setattr(tuning, "sha256", lambda *_: "")
+    name += "+warmup_steps=0_1"
+    words = ["train", "--scale", "smoke", "--model", name, "--root", str(tmp_path)]
+    assert cli.main(words) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"helpers: --model: got {ModelSpec.parse(name).name!r}: {message}")
+    assert not [path for path in tmp_path.rglob("models/*/*") if path.name != "lock"]
+
+
+def test_a_model_too_large_for_memory(tmp_path, capsys, monkeypatch):
+    def large(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory\nmore")
+
+    def wrong(*_):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(steps, "train", large)
+    assert cli.main(command("train", tmp_path)) == 1
+    assert capsys.readouterr().err == (f"helpers: {TINY}: out of memory ([enforce fail] "
+                                       "DefaultCPUAllocator: can't allocate memory)\n")
+    monkeypatch.setattr(steps, "train", wrong)
+    with pytest.raises(RuntimeError, match="something else"):
+        cli.main(command("train", tmp_path))
+
+
+def test_too_few_mazes_to_give_one_the_trace_of_another(trained, tmp_path, capsys, monkeypatch):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    other = EvaluationSpec(ModelSpec.parse(TINY), "wilson", (("given", "other"),))
+    monkeypatch.setitem(EXPERIMENTS, "headline",
+                        replace(EXPERIMENTS["headline"], evaluations=lambda scale: [other]))
+    few = build(Recipe("wilson", 4, 6, "test", 1, "indexed", 1))
+    monkeypatch.setattr(asking, "corpus", lambda *_: few)
+    assert cli.main(command("evaluate", tmp_path)) == 2
+    assert capsys.readouterr().err == (
+        f"helpers: --model: got {TINY!r}, asked {other.name}: swapped: got 1 different problems "
+        "among 1 examples, takes enough to lend each another's trace\n")
 
 
 def test_more_processes_than_there_can_be(tmp_path, capsys, monkeypatch):

@@ -18,10 +18,10 @@ from helpers.commands.arguments import (
 )
 from helpers.engine.lines import ReadError, json_entries, text_lines
 from helpers.generators import GENERATORS
-from helpers.language import read_jsonl_text
+from helpers.language import at_once, read_jsonl_text
 from helpers.maze import SAMPLINGS, SPLITS, MazeError, Sampler, check_choice, check_size
 from helpers.rules import OffGridError
-from helpers.share.examples import at_once, write_jsonl
+from helpers.share.examples import write_jsonl
 from helpers.tally import Tally
 
 # ── generate ────────────────────────────────────────────────────────────────────────────

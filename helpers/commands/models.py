@@ -26,15 +26,11 @@ def add_ask(commands) -> None:
 
 
 def ask(args: argparse.Namespace) -> int:
-    from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
+    from helpers.checkpoints import load_model
     from helpers.ownmazes import read_mazes, solvable
     from helpers.responses import answers  # torch: seconds, only here
-    try:
-        about, _ = read_checkpoint(args.model)
-        model = load_model(args.model)
-    except CheckpointError as error:
-        raise Refusal(f"--model: {error}; takes the model.safetensors of a training") from None
-    identity = about["follows_from"]
+    identity = known_model("--model", args.model)
+    model = load_model(args.model)
     rows, cols = (identity["corpus"][side] for side in ("rows", "cols"))
     try:
         mazes = read_mazes(args.maze, rows, cols)
@@ -83,14 +79,31 @@ def run_export(args: argparse.Namespace) -> int:
                       f"{'not empty' if folder.is_dir() else 'no folder'}, {takes}")
     if not folder.absolute().parent.is_dir():
         raise Refusal(f"DIR: got {args.folder!r}, whose parent is no folder, {takes}")
-    from helpers.checkpoints import CheckpointError
     from helpers.share.export import export  # torch and pandas: seconds, only here
+    known_model("MODEL.safetensors", args.model)
     try:
         names = export(args.model, folder, args.vocabulary)
-    except CheckpointError as error:
-        raise Refusal(f"MODEL.safetensors: {error}; takes the model.safetensors of a training"
-                      ) from None
     except ValueError as error:
         raise Refusal(f"MODEL.safetensors: {args.model}: {error}") from None
     print(f"{folder}:", *names)
     return 0
+
+
+# ── shared ────────────────────────────────────────────────────────────────────────────────
+
+
+def known_model(option: str, path: str) -> dict:
+    """What a model follows from; a checkpoint of another program, or condition, is refused."""
+    from helpers.checkpoints import CheckpointError, read_checkpoint
+    from helpers.conditions import CONDITIONS
+    takes = "takes the model.safetensors of a training"
+    try:
+        identity = read_checkpoint(path)[0].get("follows_from", {})
+    except CheckpointError as error:
+        raise Refusal(f"{option}: {error}; {takes}") from None
+    if not {"condition", "corpus", "model"} <= identity.keys():
+        raise Refusal(f"{option}: checkpoint {path}: does not say what it is of; {takes}")
+    if identity["condition"] not in CONDITIONS:
+        raise Refusal(f"{option}: checkpoint {path}: got one of condition "
+                      f"{identity['condition']!r}, takes one of {', '.join(CONDITIONS)}")
+    return identity

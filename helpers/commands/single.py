@@ -5,6 +5,7 @@ starts the command in each.
 """
 
 import os
+import re
 
 from helpers.commands.arguments import Parser, Refusal, complain, whole_number
 from helpers.commands.studies import add_run, on_run
@@ -121,6 +122,12 @@ def shared(work, run, args, made, parts: dict[str, int]) -> int:
         return together.LOST
     except (TrainingError, CheckpointError, together.TogetherError) as error:
         complain(str(error))
+        return 1
+    except (MemoryError, RuntimeError) as error:  # torch has no error of its own for it on a CPU
+        no_room = re.search("out of memory|allocate memory", str(error))
+        if isinstance(error, RuntimeError) and not no_room:
+            raise
+        complain(f"{args.model}: out of memory ({str(error).partition(chr(10))[0]:.150})")
         return 1
     return 0
 

@@ -1,10 +1,28 @@
 """Commands on a run and an experiment: study, report, publish, fetch."""
 
+import functools
+import gc
+import importlib
 import os
 from pathlib import Path
 
 from helpers.commands.arguments import Parser, Refusal, check_stdout, complain, whole_number
 from helpers.maze import check_choice
+
+
+@functools.cache
+def load() -> None:
+    """Imports torch, pandas and what stands on them: seconds, only here.
+
+    Without looking for garbage meanwhile, and never again among what they have made: a fifth of the
+    processor time of a study with nothing to do.
+    """
+    gc.disable()
+    try:
+        importlib.import_module("helpers.experiments")
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def on_run(work):
@@ -15,7 +33,8 @@ def on_run(work):
 
     def command(args) -> int:
         check_stdout()
-        from helpers.experiments import EXPERIMENTS  # torch and pandas: seconds, only here
+        load()
+        from helpers.experiments import EXPERIMENTS
         from helpers.study.plan import StudyError
         from helpers.study.products import StaleError
         from helpers.study.runs import KEEP, Run
@@ -23,9 +42,14 @@ def on_run(work):
         check_choice("experiment", args.experiment, EXPERIMENTS)
         if args.keep:
             os.environ[KEEP] = "1"
+        experiment = EXPERIMENTS[args.experiment]
         try:
-            run = Run(load_scale(args.scale), args.root)
-            return work(run, EXPERIMENTS[args.experiment], args) or 0
+            scale = load_scale(args.scale)
+            if not experiment.evaluations(scale):
+                raise Refusal(f"--experiment: got {args.experiment!r}, which asks nothing of the "
+                              f"conditions of scale {scale.name}, {', '.join(scale.conditions)}; "
+                              "takes another, or a scale with others")
+            return work(Run(scale, args.root), experiment, args) or 0
         except ScaleError as error:
             raise Refusal(f"--{error}") from None
         except (StudyError, StaleError) as error:

@@ -40,8 +40,11 @@ def atomic(path: str | os.PathLike, mode: str | None = None) -> Iterator[IO | Pa
     path = Path(path)
     special = path.exists() and not path.is_file()
     path = path if special else path.resolve()
-    with naming(path), nullcontext(path) if special else _temporary(path) as target:
+    place = nullcontext(path) if special else _temporary(path, folder=mode is None)
+    with naming(path), place as target:
         if mode is None:
+            if not special:  # in a folder, since safetensors has a temporary file of its own
+                target /= path.name
             yield target
         else:
             with open(target, mode, encoding=None if "b" in mode else "utf-8") as handle:
@@ -77,11 +80,19 @@ def _temporary(path: Path, folder: bool = False) -> Iterator[Path]:
     """
     while True:
         target = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        target.mkdir() if folder else target.touch(exist_ok=False)
+        if folder:
+            target.mkdir()
         try:
-            handle = os.open(target, os.O_RDONLY if folder else os.O_RDWR)
-        except FileNotFoundError:  # swept up between the two
-            continue
+            handle = os.open(target, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL,
+                             0o666)
+        except FileNotFoundError:
+            if folder and target.parent.is_dir():  # swept up between the two
+                continue
+            raise
+        except OSError:
+            if folder:
+                target.rmdir()
+            raise
         with suppress(OSError):  # a disk without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if target.exists():
@@ -124,6 +135,17 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
         _to_disk(target)
         os.replace(target, path)
         _sweep(path)
+
+
+@contextmanager
+def scratch(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary folder beside a file, for what that is put together from; gone with the block.
+
+    What a writer that was killed has left goes with a later write of the same name.
+    """
+    path = Path(path).resolve()
+    with naming(path), _temporary(path, folder=True) as folder:
+        yield folder
 
 
 @contextmanager

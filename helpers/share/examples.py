@@ -19,10 +19,8 @@ from typing import IO
 
 import numpy as np
 
-from helpers.language import Vocabulary, encode_mazes, jsonl
+from helpers.language import Vocabulary, at_once, encode_mazes, jsonl
 from helpers.maze import Mazes
-
-CELLS = 900_000  # of the mazes that are encoded at once
 
 
 def write_jsonl(mazes: Mazes, file: IO[bytes]) -> None:
@@ -58,11 +56,6 @@ def write_parquet(mazes: Mazes, file: IO[bytes]) -> None:
                 pa.FixedSizeListArray.from_arrays(pa.array(part.starts.ravel()), 2),
                 pa.FixedSizeListArray.from_arrays(pa.array(part.goals.ravel()), 2),
                 pa.FixedSizeListArray.from_arrays(lines, rows)], schema=schema))
-
-
-def at_once(rows: int, cols: int) -> int:
-    """How many mazes are in memory with their text: 1000 at 30x30."""
-    return max(1, CELLS // (rows * cols))
 
 
 def _encoded(mazes: Mazes) -> Iterator[tuple[Mazes, np.ndarray, np.ndarray]]:

@@ -1,6 +1,11 @@
-"""A trained model's answers to a corpus, judged; several processes each answer a share of it."""
+"""A trained model's answers to a corpus: how it is asked, what it writes, verdicts on that.
+
+Several processes that have joined (`engine.together`) each answer a share of the corpus.
+"""
 
 import json
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +18,61 @@ from helpers.asking import ASKING
 from helpers.checkpoints import load_model
 from helpers.corpus import Corpus
 from helpers.engine import together
+from helpers.engine.files import atomic, exclusive
 from helpers.maze import Mazes
-from helpers.responses import realigned, respond, right_plans, true_traces, written_traces
-from helpers.study.runs import Run
+from helpers.responses import (
+    realigned,
+    respond,
+    right_plans,
+    texts,
+    true_traces,
+    written_traces,
+)
+from helpers.study.corpora import corpus
+from helpers.study.products import Product
+from helpers.study.runs import Run, device, making, write_csv
+from helpers.study.scale import ScaleError
 from helpers.study.specs import EvaluationSpec, ModelSpec
+
+
+def answer(run: Run, spec: EvaluationSpec) -> None:
+    """Makes the answers of one evaluation, and first those whose traces it is given.
+
+    Raises:
+        ScaleError: there are no such traces of its mazes.
+    """
+    product = run.answers(spec)
+    if run.store.status(product).usable:
+        return
+    if spec.source:
+        answer(run, spec.source)
+    first = together.rank() == 0
+    lock = exclusive(run.file(product.files[0]).with_suffix(".lock"))
+    with lock if first else nullcontext():  # two models may be given the same traces
+        there = torch.tensor(float(first and run.store.status(product).usable))
+        if together.add(there):
+            return
+        path = run.store.use(run.model(spec.model))
+        mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
+        try:
+            asked = asking(run, spec, mazes)
+        except ValueError as error:  # too few mazes for one to be given the trace of another
+            raise ScaleError(f"model: got {spec.model.name!r}, asked {spec.name}: {error}"
+                             ) from error
+        with making(run, product) if first else nullcontext():
+            rows, responses = judged(run, spec.model, mazes, path, asked, device(),
+                                     title=f"answers {spec.name.replace('/', ' ')}")
+            if first:
+                _write_answers(run, product, rows, texts(mazes, spec.model.condition, responses))
+        together.wait()  # what is written here may be read for the next
+
+
+def _write_answers(run: Run, product: Product, rows: pd.DataFrame, written: Iterable[str]) -> None:
+    rows_file, responses_file = (run.file(name) for name in product.files)
+    write_csv(rows, rows_file)
+    with atomic(responses_file, "w") as file:
+        for text in written:
+            file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
 
 
 def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:

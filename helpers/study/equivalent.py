@@ -5,12 +5,14 @@
 A product follows from the code of definitions as they were; any other code makes it stale. Not so
 where an entry of ``equivalent.json`` says that one definition became another and all numbers
 stayed: a part moved, a setting added that nobody has set. The command adds an entry for all that
-stands between the published trainings and the code as it is. That such models would come out the
-same is tested: tests/test_equivalent.py makes the first steps of published trainings again.
+stands between the published trainings, with the mazes they are of, and the code as it is. That such
+models would come out the same is tested: tests/test_equivalent.py draws the mazes of published
+trainings and makes their first steps again.
 """
 
 import json
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -54,19 +56,32 @@ def declare(why: str, changes: dict[str, tuple[str | None, str | None]],
     _read.cache_clear()
 
 
-def main() -> None:
+def changes_since(trainings: Iterable[Path], entries: Path = ENTRIES
+                  ) -> dict[str, tuple[str | None, str | None]]:
+    """The code that published trainings follow from, where it was another: its hashes then and now.
+
+    That of weights and learning curve, and of the mazes that they are made from.
+    """
     from helpers.study.runs import Run
     from helpers.study.scale import load_scale
     from helpers.study.specs import ModelSpec
-    if len(sys.argv) != 2 or not sys.argv[1].strip():
-        sys.exit("equivalent: takes one sentence that says why no number changes")
     changes = {}
-    for path in sorted((PROJECT / "results").glob("*/trainings/*.json")):
+    for path in sorted(trainings):
         run, spec = Run(load_scale(path.parts[-3])), ModelSpec.parse(path.stem)
         records = json.loads(path.read_text(encoding="utf-8"))["made"]
         for product, record in zip((run.model(spec), run.curve(spec)), records, strict=True):
-            for name in changed_code(record["code"], product.code):
-                changes[name] = (record["code"].get(name), product.code.get(name))
+            codes = [(record["code"], product.code)]
+            codes += [(record["input_code"][one.name], one.code) for one in product.inputs
+                      if one.name in record.get("input_code", {})]
+            changes |= {name: (theirs.get(name), ours.get(name)) for theirs, ours in codes
+                        for name in changed_code(theirs, ours, entries)}
+    return changes
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or not sys.argv[1].strip():
+        sys.exit("equivalent: takes one sentence that says why no number changes")
+    changes = changes_since((PROJECT / "results").glob("*/trainings/*.json"))
     if not changes:
         sys.exit("equivalent: no code that published trainings follow from has changed")
     declare(sys.argv[1], changes)

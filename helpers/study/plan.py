@@ -113,10 +113,11 @@ def check_condition(run: Run, model: ModelSpec) -> None:
         StudyError: something about the condition is not right; better now than after a training.
     """
     condition = CONDITIONS[model.condition]
-    few = replace(run.scale_of(model).recipe("train"), count=EXAMPLES)
+    scale = run.scale_of(model)
+    few = replace(scale.recipe("train"), count=min(EXAMPLES, scale.train_examples))
     try:
         examples = put_together(build(few), condition, model.seed, **run.parameters(model))
-        make_batch(examples, np.arange(EXAMPLES))
+        make_batch(examples, np.arange(few.count))
         Line2D([0], [0], color=condition.colour, marker=condition.marker, ls=condition.line)
     except Exception as error:
         raise StudyError(f"condition {model.condition}: {type(error).__name__}: {error}") from error

@@ -55,9 +55,9 @@ class Product:
         """Equal for products that follow from the same."""
         return self.made_from({one.name: one.fingerprint for one in self.inputs})
 
-    def made_from(self, inputs: dict[str, str]) -> str:
-        """The fingerprint it has if made from inputs with these fingerprints."""
-        about = json.dumps([self.name, self.settings, self.code, inputs], sort_keys=True)
+    def made_from(self, inputs: dict[str, str], code: dict[str, str] | None = None) -> str:
+        """The fingerprint it has if made from inputs with these fingerprints, by this code."""
+        about = json.dumps([self.name, self.settings, code or self.code, inputs], sort_keys=True)
         return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
@@ -184,25 +184,42 @@ class Store:
         """Why a product would come out different now, in words."""
         if record["fingerprint"] == product.fingerprint:
             return
-        yield from _changed("", record["settings"], product.settings)
+        ours = json.loads(json.dumps(product.settings))  # tuples as the lists that records have
+        yield from _changed("", record["settings"], ours)
         if changed := changed_code(record["code"], product.code):
             names = [name.split(".", 1)[1] for name in changed]
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             yield f"code changed: {', '.join(names[:2])}{more}"
-        theirs = record["inputs"]
+        theirs, their_code = record["inputs"], record.get("input_code", {})
         for one in product.inputs:
-            if theirs.get(one.name) not in self._accepted(one):
+            if theirs.get(one.name) not in self._accepted(one, their_code.get(one.name)):
                 yield f"{one.name} " + ("is another" if one.name in theirs else "is new")
 
-    def _accepted(self, product: Product) -> set[str]:
+    def _accepted(self, product: Product, code: dict[str, str] | None) -> set[str]:
         """The fingerprints of an input that are as good as the one it would have now.
 
-        That of what is there, if it differs in nothing but code that is declared equivalent.
+        Those that differ in nothing but code that is declared equivalent: of what is there, and of
+        what was made elsewhere by this code, where that is known.
         """
-        record = self.record(product)
-        return {product.fingerprint} | (
-            {record["fingerprint"]} if record and not list(self.reasons(product, record))
-            else set())
+        accepted, record = {product.fingerprint}, self.record(product)
+        if record and not list(self.reasons(product, record)):
+            accepted.add(record["fingerprint"])
+        if code and not product.inputs and not changed_code(code, product.code):
+            accepted.add(product.made_from({}, code))
+        return accepted
+
+    def input_code(self, product: Product) -> dict[str, dict[str, str]]:
+        """The code by which inputs that are made from nothing were made, by name, if it is known.
+
+        For those who get a product without its inputs, as the published ones are.
+        """
+        record, found = self.record(product), {}
+        for one in product.inputs:
+            theirs = self.record(one)
+            if theirs and not one.inputs and (
+                    theirs["fingerprint"] == record["inputs"].get(one.name)):
+                found[one.name] = theirs["code"]
+        return found | record.get("input_code", {})
 
 
 def _changed(place: str, theirs: dict, ours: dict) -> Iterator[str]:

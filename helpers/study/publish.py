@@ -94,7 +94,8 @@ def _training(run: Run, model: ModelSpec) -> dict:
     """How a model was trained: records of weights and curve, and their files but the weights."""
     products = (run.model(model), run.curve(model))
     return {"made": [{name: value for name, value in run.store.record(one).items()
-                      if name != "files"} for one in products],
+                      if name != "files"} | {"input_code": run.store.input_code(one)}
+                     for one in products],
             **{Path(name).name: run.file(name).read_text(encoding="utf-8")
                for one in products for name in one.files if not name.endswith(".safetensors")}}
 

@@ -9,11 +9,13 @@ import platform
 import re
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import psutil
 import torch
 
@@ -21,8 +23,8 @@ from helpers.asking import ASKING
 from helpers.batches import Batches
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
-from helpers.corpus import Corpus, build
-from helpers.engine.files import PROJECT, sha256
+from helpers.corpus import Corpus, write
+from helpers.engine.files import PROJECT, atomic, sha256
 from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
@@ -82,7 +84,7 @@ class Run:
             scale: the run's own if None.
         """
         recipe = (scale or self.scale).recipe(role, generator)
-        settings, starts = asdict(recipe), [build]
+        settings, starts = asdict(recipe), [write]
         if recipe.generator in GENERATORS:
             starts.append(GENERATORS[recipe.generator].kernel)
         else:
@@ -161,7 +163,7 @@ class Run:
 
     def corpora(self, experiment: Experiment) -> list[Product]:
         """The data sets of an experiment, training sets first."""
-        found = [one for one in self.products(experiment) if one.starts[0] is build]
+        found = [one for one in self.products(experiment) if one.starts[0] is write]
         return sorted(found, key=lambda one: one.settings["split"] != "train")
 
     def products(self, experiment: Experiment) -> list[Product]:
@@ -191,6 +193,12 @@ class Run:
         return Corpus.load(self.store.use(product))
 
 
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table of a run, whole or not at all."""
+    with atomic(path, "w") as file:
+        table.to_csv(file, index=False)
+
+
 def functions_of(module: ModuleType) -> list:
     """The functions that a module holds itself."""
     return [one for one in vars(module).values()
@@ -198,6 +206,13 @@ def functions_of(module: ModuleType) -> list:
 
 
 # ── what is recorded ────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def making(run: Run, product: Product, **about) -> Iterator[None]:
+    """Makes a product of a run within this block, and notes how; see `Store.making`."""
+    with run.store.making(product, **about, **circumstances()):
+        yield
 
 
 def circumstances() -> dict:
@@ -229,6 +244,11 @@ def machine() -> dict:
             "bfloat16": has_bfloat16(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
+
+
+def device() -> str:
+    """``cuda`` where there is a GPU, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def processor() -> str:

@@ -32,7 +32,6 @@ from helpers.grpo import TuningConfig
 from helpers.language import Vocabulary
 from helpers.model import ModelConfig
 from helpers.optimisation import TrainingConfig
-from helpers.ownmazes import Listed
 from helpers.study import yaml12
 
 SCALES = PROJECT / "scales"
@@ -40,7 +39,8 @@ SECTIONS = ("model", "training", "decoding", "tuning")
 FAR = 10**9  # where validation mazes begin, behind any test set
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # of a scale: it names files and folders too
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+MOST_SEEDS = 2**63
+Seed = Annotated[int, Field(ge=0, lt=MOST_SEEDS)]
 
 
 def _known(name: str) -> str:
@@ -66,7 +66,7 @@ def _all_different(items: tuple) -> tuple:
 
 
 class ScaleError(ValueError):
-    """A scale file that cannot be used, in one line."""
+    """A scale, or one varied for a model, that cannot be used, in one line."""
 
 
 class _Section(BaseModel):
@@ -131,9 +131,8 @@ class Scale(_Section):
         recipes = [self.recipe("train"), self.recipe("validation"),
                    *(self.recipe("test", name) for name in self.distributions)]
         for recipe in recipes:
-            source = source_of(recipe)
-            if isinstance(source, Listed):
-                source.take(recipe.skip + recipe.count)
+            if recipe.generator not in GENERATORS:  # those draw as many as one likes
+                source_of(recipe).take(recipe.skip + recipe.count)
         if len({recipe.name for recipe in recipes}) < len(recipes):
             raise ValueError("distributions with names of their own, without folder and ending")
         return self

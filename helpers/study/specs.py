@@ -12,9 +12,10 @@ from pathlib import Path
 from helpers.asking import ASKING
 from helpers.conditions import CONDITIONS
 from helpers.grpo import TuningConfig
-from helpers.study.scale import SECTIONS, Scale
+from helpers.study.scale import MOST_SEEDS, SECTIONS, Scale
 
 Value = bool | int | float | str
+NOT_ON = TuningConfig().after
 
 _NAME = re.compile(r"(?P<condition>[a-z][a-z0-9_]*?)"
                    r"(?P<variation>(\+[a-z_]+=[^+]+)*)_(?P<seed>\d+)")
@@ -53,7 +54,7 @@ class ModelSpec:
     @property
     def before(self) -> "ModelSpec | None":
         """The model that this one goes on from, if it does (``after``, see `helpers.grpo`)."""
-        goes_on = "after" in dict(self.variation)
+        goes_on = dict(self.variation).get("after", NOT_ON) != NOT_ON
         return self._without(*TuningConfig.model_fields) if goes_on else None
 
     @property
@@ -76,9 +77,19 @@ class ModelSpec:
         if not found:
             raise ValueError(f"model: got {name!r}, takes CONDITION[+NAME=VALUE …]_SEED, such as "
                              "swapped_1 or correct+plan_weight=4.0_2")
-        parts = [part.split("=") for part in found["variation"].split("+")[1:]]
-        return cls(found["condition"], int(found["seed"]),
+        parts = sorted(part.split("=", 1) for part in found["variation"].split("+")[1:])
+        names = [key for key, _ in parts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"model: got {name!r}, takes each entry once")
+        if int(found["seed"]) >= MOST_SEEDS:
+            raise ValueError(f"model: got {name!r}, takes a seed below 2^63")
+        spec = cls(found["condition"], int(found["seed"]),
                    tuple((key, _value(text)) for key, text in parts))
+        idle = [key for key in names if key in TuningConfig.model_fields and not spec.before]
+        if idle:
+            raise ValueError(f"model: got {name!r}, whose {idle[0]} says nothing without "
+                             "after=grpo, after=rejection or after=continued")
+        return spec
 
 
 def _value(text: str) -> Value:

@@ -8,39 +8,32 @@ train and answer together, and the first writes.
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from helpers import evaluation
 from helpers.batches import Batches
-from helpers.checkpoints import read_checkpoint
+from helpers.checkpoints import CheckpointError, read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
-from helpers.corpus import Corpus, Recipe, build
 from helpers.engine import together
 from helpers.engine.files import PROJECT, atomic, exclusive
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
-from helpers.responses import texts
 from helpers.show.looks import write_png, write_svg
 from helpers.show.report import write_report
-from helpers.study.asking import asking, judged
-from helpers.study.products import Product, StaleError
-from helpers.study.runs import Run, circumstances
+from helpers.study.asking import answer, judged
+from helpers.study.corpora import corpus
+from helpers.study.products import StaleError
+from helpers.study.runs import Run, circumstances, device, making, write_csv
+from helpers.study.scale import ScaleError
 from helpers.study.seen import corpus_table
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
 from helpers.study.tuning import going_on
 from helpers.training import Trainer
-
-
-def device() -> str:
-    """``cuda`` where there is a GPU, else ``cpu``."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
 
 # ── corpora ─────────────────────────────────────────────────────────────────────────────
 
@@ -58,22 +51,6 @@ def make_corpora(run: Run, experiment: Experiment) -> pd.DataFrame:
     return corpus_table([run.load(product) for product in run.corpora(experiment)])
 
 
-def corpus(run: Run, product: Product, progress: Callable[[int], object] = lambda _: None
-           ) -> Corpus:
-    """Reads a corpus; makes it first where it is missing or would come out different now."""
-    path = run.file(*product.files)
-    with exclusive(path.with_suffix(".lock")):  # two trainings may want the same one
-        if not run.store.status(product).usable:
-            with _making(run, product):
-                build(_recipe(product), progress=progress).save(path)
-    return run.load(product)
-
-
-def _recipe(product: Product) -> Recipe:
-    settings = {name: value for name, value in product.settings.items() if name != "file"}
-    return Recipe(**settings)
-
-
 def _drawn(settings: dict) -> int:
     return settings["count"] + (settings["skip"] if settings["sampling"] == "paper" else 0)
 
@@ -82,16 +59,26 @@ def _drawn(settings: dict) -> int:
 
 
 def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
-    """The training of one model, in a folder."""
-    if spec.before:
-        scale = run.scale_of(spec)
-        return going_on(scale, spec, corpus(run, run.corpus("train", scale=scale)),
-                        run.parameters(spec), lambda one: run.store.use(run.model(one)), folder,
-                        device())
-    scale, batches, recipe = run.scale_of(spec), *examples_of(run, spec)
-    about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe}
-    return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
-                   follows_from=about, title=f"training {spec.name}", device=device())
+    """The training of one model, in a folder.
+
+    Raises:
+        ScaleError: its settings and its mazes do not go together.
+        StaleError, CheckpointError: a model that it goes on from is not there, or damaged.
+    """
+    scale = run.scale_of(spec)
+    try:
+        if spec.before:
+            return going_on(scale, spec, corpus(run, run.corpus("train", scale=scale)),
+                            run.parameters(spec), lambda one: run.store.use(run.model(one)),
+                            folder, device())
+        batches, recipe = examples_of(run, spec)
+        about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe}
+        return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
+                       follows_from=about, title=f"training {spec.name}", device=device())
+    except CheckpointError:
+        raise
+    except ValueError as error:  # examples longer than the context, mazes that nothing draws, …
+        raise ScaleError(f"model: got {spec.name!r}: {error}") from error
 
 
 def examples_of(run: Run, spec: ModelSpec) -> tuple[Batches, dict]:
@@ -125,7 +112,6 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
         if status.state == "current":  # whoever made it may have been stopped just before this
             shutil.rmtree(work, ignore_errors=True)
         return metrics(run, spec)
-    work.mkdir(parents=True, exist_ok=True)
     if together.rank():
         trainer(run, spec, work).run()
         together.wait()  # for the first to put all in its place
@@ -133,7 +119,7 @@ def train(run: Run, spec: ModelSpec) -> pd.DataFrame:
     with _alone(final / "lock", f"training {spec.name}"):
         training = trainer(run, spec, work)
         training.run()
-        with _making(run, product, training_seconds=round(training.seconds, 1),
+        with making(run, product, training_seconds=round(training.seconds, 1),
                      **training.circumstances()):
             _settle(work, final)
         for other in final.glob("work-*"):
@@ -159,6 +145,16 @@ def _settle(work: Path, final: Path) -> None:
                 shutil.copyfile(path, temporary)
 
 
+@contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    """Lets no other process do the same; the lock goes with its process, however that ends."""
+    try:
+        with exclusive(path, wait=False):
+            yield
+    except BlockingIOError:
+        raise StaleError(f"{what}: another process does it already ({path})") from None
+
+
 def metrics(run: Run, spec: ModelSpec) -> pd.DataFrame:
     """What a training logged, a row a line."""
     path = run.store.use(run.model(spec)).with_name("metrics.jsonl")
@@ -180,7 +176,7 @@ def follow(run: Run, spec: ModelSpec) -> pd.DataFrame:
         points = [*sorted(model.with_name("snapshots").glob("*.safetensors")), model]
         rows, logged, writes = [], metrics(run, spec), together.rank() == 0
         with bar(len(points), f"curve {spec.name}", "point", shown=writes) as progress, (
-                _making(run, product) if writes else nullcontext()):
+                making(run, product) if writes else nullcontext()):
             for point in points:
                 answered, _ = judged(run, spec, mazes, point, {}, device())
                 counters = read_checkpoint(point)[0]["counters"]
@@ -188,7 +184,7 @@ def follow(run: Run, spec: ModelSpec) -> pd.DataFrame:
                 rows.append(evaluation.curve_point(answered, counters | {"seconds": spent}))
                 progress.update()
             if writes:
-                _write_csv(pd.DataFrame(rows), path)
+                write_csv(pd.DataFrame(rows), path)
         together.wait()
     return pd.read_csv(path)
 
@@ -207,39 +203,8 @@ def evaluate(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
     """
     specs = list(specs)
     for spec in specs:
-        _answer(run, spec)
+        answer(run, spec)
     return all_rows(run, specs)
-
-
-def _answer(run: Run, spec: EvaluationSpec) -> None:
-    """Makes the answers of one evaluation, and first those whose traces it is given."""
-    product = run.answers(spec)
-    if run.store.status(product).usable:
-        return
-    if spec.source:
-        _answer(run, spec.source)
-    first = together.rank() == 0
-    lock = exclusive(run.file(product.files[0]).with_suffix(".lock"))
-    with lock if first else nullcontext():  # two models may be given the same traces
-        there = torch.tensor(float(first and run.store.status(product).usable))
-        if together.add(there):
-            return
-        path = run.store.use(run.model(spec.model))
-        mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
-        with _making(run, product) if first else nullcontext():
-            rows, responses = judged(run, spec.model, mazes, path, asking(run, spec, mazes),
-                                     device(), title=f"answers {spec.name.replace('/', ' ')}")
-            if first:
-                _write_answers(run, product, rows, texts(mazes, spec.model.condition, responses))
-        together.wait()  # what is written here may be read for the next
-
-
-def _write_answers(run: Run, product: Product, rows: pd.DataFrame, written: Iterable[str]) -> None:
-    rows_file, responses_file = (run.file(name) for name in product.files)
-    _write_csv(rows, rows_file)
-    with atomic(responses_file, "w") as file:
-        for text in written:
-            file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
 
 
 def all_rows(run: Run, specs: Iterable[EvaluationSpec]) -> pd.DataFrame:
@@ -277,9 +242,9 @@ def analyse(run: Run, experiment: Experiment) -> dict[str, pd.DataFrame]:
     """Makes the tables of an experiment and writes each as CSV, and ``run.json``."""
     made = experiment.analyse(run, run.evaluations(experiment))
     made["corpus"] = corpus_table([run.load(product) for product in run.corpora(experiment)])
-    with _making(run, run.tables(experiment)):
+    with making(run, run.tables(experiment)):
         for name, table in made.items():
-            _write_csv(table, run.file(experiment.folder, f"{name}.csv"))
+            write_csv(table, run.file(experiment.folder, f"{name}.csv"))
         with atomic(run.file(experiment.folder, "run.json"), "w") as file:
             json.dump(describe(run, experiment), file, indent=1)
     return made
@@ -324,7 +289,7 @@ def report(run: Run, experiment: Experiment) -> Path:
     product = run.report(experiment)
     path = run.file(product.files[0])
     about = json.loads(run.store.use(run.tables(experiment)).read_text(encoding="utf-8"))
-    with _making(run, product):
+    with making(run, product):
         write_report(run.folder / "notebooks" / f"{experiment.notebook}.ipynb", path, about)
     return path
 
@@ -334,27 +299,3 @@ def save_figure(figure: Figure, folder: Path, name: str) -> None:
     if PROJECT / "results" not in folder.parents:
         write_svg(figure, folder / f"{name}.svg")
         write_png(figure, folder / f"{name}.png")
-
-
-# ── shared ──────────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def _making(run: Run, product: Product, **about) -> Iterator[None]:
-    with run.store.making(product, **about, **circumstances()):
-        yield
-
-
-@contextmanager
-def _alone(path: Path, what: str) -> Iterator[None]:
-    """Lets no other process do the same; the lock goes with its process, however that ends."""
-    try:
-        with exclusive(path, wait=False):
-            yield
-    except BlockingIOError:
-        raise StaleError(f"{what}: another process does it already ({path})") from None
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    with atomic(path, "w") as file:
-        table.to_csv(file, index=False)
