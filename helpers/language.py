@@ -27,6 +27,7 @@ WORDS = ("query", "start", "goal", "wall", "reasoning", "create", "close", "solu
 PAD, UNKNOWN = 0, 3
 QUERY, START, GOAL, WALL, REASONING, CREATE_WORD, CLOSE_WORD, SOLUTION, PLAN, END = range(4, 14)
 FIRST_COORDINATE = 14
+EVENT = 5  # tokens of one event: its word, x, y, g and h
 
 
 @dataclass(frozen=True)
