@@ -38,12 +38,13 @@ test: lint unit smoke nbval
 lint: .venv
 	$(HEADLESS) ruff check .
 
+# as many processes as cores, so one thread each: more wait for each other, at full load
 unit: .venv
-	$(HEADLESS) pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(HEADLESS) pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # uses what the smoke study has made; what is missing or stale is made anew
 nbval: .venv
-	$(NOTEBOOKS) pytest --nbval notebooks
+	$(NOTEBOOKS) pytest --numprocesses auto --dist loadfile --nbval notebooks
 
 # a study from nothing, not from what an earlier one left
 smoke: .venv
@@ -73,7 +74,7 @@ page: .venv
 
 ## test-browser  tests the explorer in Chromium, which is installed where that may be
 test-browser: .venv/.browser .cache/browser/axe.min.js chromium
-	$(HEADLESS) pytest --numprocesses auto --dist loadfile tests/browser
+	OMP_NUM_THREADS=1 $(HEADLESS) pytest --numprocesses auto --dist loadfile tests/browser
 
 # Debian's, by root; all others are told what is missing
 chromium:

@@ -13,7 +13,17 @@ from helpers.astar import solve
 from helpers.corpus import TRACE_PART, Recipe, build
 from helpers.maze import Maze
 from helpers.optimisation import TrainingConfig
-from helpers.show import answers, charts, curves, figures, looks, samples, tables, tracecharts
+from helpers.show import (
+    answers,
+    charts,
+    curves,
+    figures,
+    looks,
+    samples,
+    tables,
+    tracecharts,
+    trends,
+)
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",
@@ -59,6 +69,7 @@ DRAWN = {
     "draw_headline": (lambda draw: draw(RATES), ["25.0 %", "swapped 50.0 %", "n = 500", "seed 1"]),
     "draw_learning_curves": (lambda draw: draw(RATES), ["correct 25.0 %", "n = 500"]),
     "draw_regime": (lambda draw: draw(RATES), ["8×8", "DFS: correct 25.0 %"]),
+    "draw_convergence": (lambda draw: draw(RATES), ["900", "DFS: correct 25.0 %"]),
     "draw_plan_weight": (lambda draw: draw(RATES.assign(plan_weight=4.0)),
                          ["4: correct 25.0 % everywhere; swapped 50.0 % everywhere"]),
     "draw_by": (lambda draw: draw(RATES.assign(state="as it is"), "state", "asked"),
@@ -93,7 +104,8 @@ DRAWN = {
 
 
 def draw_functions() -> dict:
-    return {name: function for module in (figures, samples, curves, charts, answers, tracecharts)
+    return {name: function for module in (figures, samples, curves, charts, trends, answers,
+                                                     tracecharts)
             for name, function in inspect.getmembers(module, inspect.isfunction)
             if name.startswith("draw_")}
 

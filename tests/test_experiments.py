@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from helpers.evaluation import HEADLINE, TRACE_LEVELS, interval
-from helpers.experiments import EXPERIMENTS, headline, plan_weight, regime
-from helpers.show.charts import draw_plan_weight, draw_regime
+from helpers.experiments import EXPERIMENTS, convergence, headline, plan_weight, regime
+from helpers.show.charts import draw_plan_weight
 from helpers.show.looks import look_of_generator, png
+from helpers.show.trends import draw_convergence, draw_regime
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import ScaleError, load_scale
-from helpers.study.specs import ModelSpec, every
+from helpers.study.specs import ModelSpec, every, models_of
 
 SIDES = (6, 8, 10)
 CONDITIONS = ("solution_only", "correct", "swapped")
@@ -92,7 +93,27 @@ def test_regime_differs_in_the_grid_alone():
     sizes = {(dict(model.variation).get("rows", laptop.rows),
               dict(model.variation).get("cols", laptop.cols))
              for model in EXPERIMENTS["regime"].models(laptop)}
-    assert sizes == {(6, 6), (8, 8), (10, 10), (12, 12)}
+    assert sizes == {(6, 6), (8, 8), (10, 10)}
+    larger = {dict(model.variation).get("rows", laptop.rows)
+              for model in EXPERIMENTS["regime_large"].models(laptop)}
+    assert larger == {6, 8, 10, 12}
+
+
+def test_convergence_differs_in_the_examples_alone(tmp_path):
+    laptop = load_scale("laptop")
+    asked = EXPERIMENTS["convergence"].models(laptop)
+    amounts = {dict(model.variation).get("train_examples", laptop.train_examples)
+               for model in asked}
+    assert sorted(amounts) == [25_000, 50_000, 100_000]
+    assert {name for model in asked for name, _ in model.variation} == {"train_examples"}
+    assert set(models_of(laptop)) <= set(asked)  # the last point is the headline
+    amounts = {run_of.train_examples for run_of in map(
+        Run(load_scale("long"), tmp_path).scale_of, EXPERIMENTS["convergence"].models(
+            load_scale("long")))}
+    assert sorted(amounts) == [50_000, 100_000, 200_000, 400_000]
+    others = set(EXPERIMENTS["convergence_weights"].models(laptop)) - set(asked)
+    assert {dict(model.variation).get("train_examples") for model in others} == {50_000, None}
+    assert all(model.has_trace for model in others)
 
 
 @pytest.fixture
@@ -160,7 +181,7 @@ def test_plan_weight_tables(answered):
 
 def test_regime_tables(answered):
     run, rates = answered
-    made = regime.analyse(run, regime.evaluations(run.scale))
+    made = regime.analyse(run, regime.with_largest(run.scale))
     assert set(made) == set(EXPERIMENTS["regime"].tables)
     assert list(made["regime"]["rows"].unique()) == [4, 6, 8]
     assert (made["regime"]["train_examples"] == run.scale.train_examples // 2).all()
@@ -171,6 +192,43 @@ def test_regime_tables(answered):
         assert np.allclose(part["plan_valid"].astype(float), rate)
     assert set(made["comparisons"]["rows"]) == {4, 6, 8}
     assert len(made["trained_on"]) == 3 * 3 * 2
+
+
+def test_convergence_tables(answered):
+    run, rates = answered
+    made = convergence.analyse(run, convergence.with_weightings(run.scale))
+    assert set(made) == set(EXPERIMENTS["convergence"].tables)
+    table = made["rates"]
+    # the scale's own plan weight is 4 already
+    assert list(table["weighting"].unique()) == [convergence.SAME, "mean_over=4"]
+    assert list(table["train_examples"].unique()) == [5000, 10000]
+    for model, rate in rates.items():
+        varied = dict(model.variation)
+        part = table[(table["train_examples"] == varied.get("train_examples", 10000))
+                     & (table["weighting"] == ("mean_over=4" if "mean_over" in varied
+                                               else convergence.SAME))
+                     & (table["condition"] == model.condition) & (table["seed"] == model.seed)]
+        assert len(part) == 2
+        assert np.allclose(part["plan_valid"].astype(float), rate)
+    effects = made["effects"].set_index(["quantity", "distribution"])["estimate"]
+    own = table[(table["weighting"] == convergence.SAME) & (table["distribution"] == "wilson")]
+    means = own.groupby(["condition", "train_examples"])["plan_valid"].mean()
+    for condition in CONDITIONS:
+        assert effects[(f"plan_valid: {condition} after all - after 1/2", "wilson")
+                       ] == pytest.approx(means[(condition, 10000)] - means[(condition, 5000)])
+    assert effects.index.is_unique
+    shown = convergence.rates_by_examples(table)
+    assert list(shown.columns) == [5000, 10000]
+    assert len(shown) == 2 * (3 + 2) * 2
+    assert len(convergence.gains(made["effects"])) == 3 + 2
+    figure = draw_convergence(table[table["weighting"] == convergence.SAME])
+    assert png(figure).startswith(b"\x89PNG")
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == [
+        "5 000", "10 000"]
+    drawn = [line for line in figure.axes[0].lines if line.get_marker() in "os^"]
+    part = table[(table["condition"] == "solution_only") & (table["seed"] == 1)
+                 & (table["distribution"] == "wilson")]
+    assert np.allclose(drawn[0].get_ydata(), part["plan_valid"].astype(float))
 
 
 # ── the regime map ──────────────────────────────────────────────────────────────────────

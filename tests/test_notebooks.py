@@ -207,7 +207,8 @@ def test_every_cell_twice(tiny):
     for name, folder in (("07_analysis", "laptop"), ("08_regime", "smoke/regime"),
                          ("09_plan_weight", "smoke/plan_weight"),
                          ("12_coupling", "laptop/coupling"), ("13_length", "smoke/length"),
-                         ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork")):
+                         ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
+                         ("19_convergence", "smoke/convergence")):
         assert run_cells(name, 2)["folder"] == PROJECT / "results" / folder
 
 

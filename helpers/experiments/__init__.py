@@ -2,6 +2,7 @@
 
 from helpers.engine.registry import Registry
 from helpers.experiments import (
+    convergence,
     coupling,
     given,
     grpo,
@@ -19,7 +20,7 @@ from helpers.study.specs import Experiment
 EXPERIMENTS: dict[str, Experiment] = Registry({
     "headline": headline.EXPERIMENT,
     "plan_weight": plan_weight.EXPERIMENT,
-    "regime": regime.EXPERIMENT,
+    **regime.EXPERIMENTS,
     **position.EXPERIMENTS,
     "coupling": coupling.EXPERIMENT,
     **length.EXPERIMENTS,
@@ -28,4 +29,5 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     "given": given.EXPERIMENT,
     **subtext.EXPERIMENTS,
     "latents": latents.EXPERIMENT,
+    **convergence.EXPERIMENTS,
 })

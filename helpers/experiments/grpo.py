@@ -7,7 +7,7 @@ mazes are those of its training. GRPO is also held to the model before, by a div
 import pandas as pd
 
 from helpers import differences, evaluation
-from helpers.experiments.regime import OUTSIDE
+from helpers.experiments.regime import in_and_out
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
@@ -24,8 +24,7 @@ ALONG = ("step", "plan_valid", "cut_off", "no_spread", "trace_valid", "trace_pub
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
     """Every model before and after; what has no trace is not held back."""
-    asked = (scale.trained_on, *({OUTSIDE} & set(scale.distributions) - {scale.trained_on}))
-    return [one for one in every(scale, *NAMES, distributions=asked)
+    return [one for one in every(scale, *NAMES, distributions=in_and_out(scale))
             if one.model.variation != HELD or one.model.has_trace]
 
 

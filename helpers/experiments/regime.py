@@ -1,8 +1,11 @@
 """At which size of the grid does a trace matter?
 
 The conditions of a scale on its own grid and on smaller and larger ones, after equally many
-examples, half as many as the scale's; each grid is learnt anew.
+examples, half as many as the scale's; each grid is learnt anew. The largest takes as long as all
+others together and is a part of its own, ``regime_large``; the tables show it once it is there.
 """
+
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -12,19 +15,32 @@ from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, every
 
-LARGER = (-2, 0, 2, 4)  # by so many cells both ways
+LARGER, LARGEST = (-2, 0, 2), (-2, 0, 2, 4)  # by so many cells both ways
 SMALLEST = 4  # cells a side, below which hardly any maze is left
-OUTSIDE = "drunkards_walk"  # asked too, where the scale has it
 
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
     """All conditions and seeds on each grid."""
+    return _on(scale, LARGER)
+
+
+def with_largest(scale: Scale) -> list[EvaluationSpec]:
+    """The same, and on the largest."""
+    return _on(scale, LARGEST)
+
+
+def _on(scale: Scale, larger: tuple[int, ...]) -> list[EvaluationSpec]:
     examples = scale.train_examples // 2
-    asked = (scale.trained_on, *({OUTSIDE} & set(scale.distributions) - {scale.trained_on}))
-    sizes = [(scale.rows + more, scale.cols + more) for more in LARGER
+    sizes = [(scale.rows + more, scale.cols + more) for more in larger
              if min(scale.rows, scale.cols) + more >= SMALLEST]
     return every(scale, *((("rows", rows), ("cols", cols), ("train_examples", examples))
-                          for rows, cols in sizes), distributions=asked)
+                          for rows, cols in sizes), distributions=in_and_out(scale))
+
+
+def in_and_out(scale: Scale) -> tuple[str, ...]:
+    """The kind of maze trained on, and one that has loops, where the scale has it."""
+    other = "drunkards_walk"
+    return (scale.trained_on, *({other} & set(scale.distributions) - {scale.trained_on}))
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
@@ -83,7 +99,13 @@ def summary(run: Run) -> str:
     return rates_by_grid(pd.read_csv(run.file("regime", "regime.csv"))).to_string()
 
 
-EXPERIMENT = Experiment(
-    question="At which size of the grid does a trace matter?",
-    notebook="08_regime", evaluations=evaluations, analyse=analyse, summary=summary,
-    tables=("regime", "comparisons", "trained_on"), figures=("regime",), folder="regime")
+def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
+    return Experiment(
+        question=question, notebook="08_regime", evaluations=evaluations, analyse=analyse,
+        summary=summary, tables=("regime", "comparisons", "trained_on"), figures=("regime",),
+        folder="regime", gathers=with_largest)
+
+
+EXPERIMENTS = {
+    "regime": _experiment("At which size of the grid does a trace matter?", evaluations),
+    "regime_large": _experiment("And on a grid that is larger still?", with_largest)}

@@ -14,6 +14,7 @@ from helpers.show.looks import (
     ORANGE,
     SKY,
     Figure,
+    aside,
     error_of,
     extremes,
     legend,
@@ -26,7 +27,7 @@ from helpers.show.looks import (
     percent_axis,
     styled,
 )
-from helpers.show.words import listed, percent, seeds_of, span
+from helpers.show.words import percent, seeds_of, span
 
 
 @styled
@@ -64,7 +65,7 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
     for i, (condition, seed, place) in enumerate(models):
         part = table[(table["condition"] == condition) & (table["seed"] == seed)]
         x = np.array([distributions.index(name) for name in part["distribution"]], float)
-        x += _aside(i, len(models), 0.6)
+        x += aside(i, len(models), 0.6)
         look = look_of_condition(condition)
         ax.errorbar(x, part[rate].to_numpy(float), error_of(part, rate), ls="", markersize=7,
                     capsize=3, color=look.colour, marker=look.marker, **look_of_seed(place))
@@ -73,11 +74,6 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
                    for name in distributions])
     ax.set_xlim(-0.5, max(len(distributions) - 0.5, 0.5))
     percent_axis(ax)
-
-
-def _aside(place: int, places: int, width: float) -> float:
-    """How far beside a tick the points of one of several models stand, so that none is hidden."""
-    return width * ((place + 0.5) / places - 0.5)
 
 
 def _stars(ax: Axes, table: pd.DataFrame, guess: dict[str, dict[str, float]]) -> None:
@@ -91,70 +87,9 @@ def _stars(ax: Axes, table: pd.DataFrame, guess: dict[str, dict[str, float]]) ->
             if not 0 <= rate <= 100:
                 raise ValueError(f"guess: got {rate}, takes 0 to 100 per cent")
             x = (distributions.index(distribution)
-                 + _aside(conditions.index(condition), len(conditions), 0.6))
+                 + aside(conditions.index(condition), len(conditions), 0.6))
             ax.plot(x, rate / 100, ls="", marker="*", markersize=15, markerfacecolor="none",
                     markeredgewidth=1.5, color=look_of_condition(condition).colour)
-
-
-@styled
-def draw_regime(table: pd.DataFrame) -> Figure:
-    """Plan validity against the grid's side, a panel a distribution, a line a model.
-
-    Args:
-        table: as `regime.gather` gives it. Bars are the table's own intervals.
-    """
-    distributions = list(table["distribution"].unique())
-    models = models_of(table)
-    sides = table[["rows", "cols"]].drop_duplicates().itertuples(index=False, name=None)
-    ticks = {rows: f"{rows}×{cols}" for rows, cols in sides}
-    figure, (axes,) = new_figure(1, len(distributions), (6.2 * len(distributions), 5.2),
-                                 sharey=True)
-    for ax, distribution in zip(axes, distributions, strict=True):
-        ends = {}
-        for i, (condition, seed, place) in enumerate(models):
-            part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
-                         & (table["condition"] == condition)].sort_values("rows")
-            # side by side, so that no bar hides another
-            x = part["rows"] + _aside(i, len(models), 0.25)
-            heights = part["plan_valid"].to_numpy(float)
-            look = look_of_condition(condition)
-            ax.errorbar(x, heights, error_of(part, "plan_valid"), ls=look.line, marker=look.marker,
-                        lw=1.8, elinewidth=1.2, markersize=7, capsize=3, color=look.colour,
-                        **look_of_seed(place))
-            ends.setdefault(condition, heights[-1])  # one label a condition, at its first seed
-        for condition, y in _apart(ends, 0.065).items():
-            look = look_of_condition(condition)
-            ax.text(max(ticks) + 0.35, y, look.label, va="center", color=look.colour,
-                    fontweight="bold")
-        ax.set(title=look_of_generator(distribution).label, xlabel="grid, cells",
-               xlim=(min(ticks) - 0.4, max(ticks) + 0.4 + 0.32 * (max(ticks) - min(ticks) + 1)))
-        ax.set_xticks(list(ticks), list(ticks.values()))
-        percent_axis(ax)
-    axes[0].set_ylabel("valid plans")
-    legend(figure, table, f"{span(table['train_examples'])} training examples a model, "
-                           f"{span(table['n'])} test mazes a point; bars: 95 % intervals")
-    named = table.assign(grid=table["rows"].map(ticks)).groupby("distribution", sort=False)
-    figure.alt = (f"Valid plans by size of the grid, {listed(ticks.values())}, "
-                  f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
-                  + " ".join(f"{look_of_generator(name).label}: "
-                             f"{extremes(part, 'plan_valid', 'grid')}." for name, part in named))
-    return figure
-
-
-def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
-    """Heights of labels, moved so that no two are closer than the gap, nor outside 0 to 1.
-
-    Of equal heights the first stays on top.
-    """
-    placed: dict[str, float] = {}
-    ceiling, floor = 1.0, 0.0
-    for name in sorted(heights, key=heights.get, reverse=True):
-        ceiling = placed[name] = min(heights[name], ceiling)
-        ceiling -= gap
-    for name in reversed(placed):
-        floor = placed[name] = max(placed[name], floor)
-        floor += gap
-    return placed
 
 
 @styled
@@ -188,7 +123,7 @@ def draw_by(table: pd.DataFrame, state: str, title: str) -> Figure:
         for i, (condition, seed, place) in enumerate(models):
             part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
                          & (table["condition"] == condition)]
-            x = part[state].map(states.index) + _aside(i, len(models), 0.3)
+            x = part[state].map(states.index) + aside(i, len(models), 0.3)
             look = look_of_condition(condition)
             ax.errorbar(x, part["plan_valid"].to_numpy(float), error_of(part, "plan_valid"),
                         ls=look.line, marker=look.marker, lw=1.8, elinewidth=1.2, markersize=7,
@@ -261,7 +196,7 @@ def draw_given(table: pd.DataFrame) -> Figure:
             for i, (condition, seed, place) in enumerate(models := models_of(table)):
                 part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
                              & (table["condition"] == condition)]
-                x = part["given"].map(kinds.index) + _aside(i, len(models), 0.4)
+                x = part["given"].map(kinds.index) + aside(i, len(models), 0.4)
                 look = look_of_condition(condition)
                 ax.plot(x, part[fits].to_numpy(float), ls="", marker=look.marker, ms=7,
                         color=look.colour, **look_of_seed(place))

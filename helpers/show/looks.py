@@ -144,6 +144,11 @@ def models_of(table: pd.DataFrame) -> list[tuple[str, int, int]]:
             table[["condition", "seed"]].drop_duplicates().itertuples(index=False, name=None)]
 
 
+def aside(place: int, places: int, width: float) -> float:
+    """How far beside a tick the points of one of several models stand, so that none is hidden."""
+    return width * ((place + 0.5) / places - 0.5)
+
+
 def error_of(table: pd.DataFrame, rate: str) -> np.ndarray | None:
     """How far the table's interval of a rate reaches down and up; None where it has none."""
     if f"{rate}_low" not in table:

@@ -1,0 +1,111 @@
+"""Figures of rates against a number: a line a model."""
+
+import numpy as np
+import pandas as pd
+
+from helpers.show.looks import (
+    Figure,
+    aside,
+    error_of,
+    extremes,
+    legend,
+    look_of_condition,
+    look_of_generator,
+    look_of_seed,
+    models_of,
+    new_figure,
+    percent_axis,
+    styled,
+)
+from helpers.show.words import listed, seeds_of, spaced, span
+
+
+@styled
+def draw_regime(table: pd.DataFrame) -> Figure:
+    """Plan validity against the grid's side, a panel a distribution, a line a model.
+
+    Args:
+        table: ``regime`` of the experiment. Bars are the table's own intervals.
+    """
+    sides = table[["rows", "cols"]].drop_duplicates().itertuples(index=False, name=None)
+    ticks = {rows: f"{rows}×{cols}" for rows, cols in sides}
+    return _draw_lines(table, table["rows"], ticks, "grid", "grid, cells", "size of the grid",
+                       f"{span(table['train_examples'])} training examples a model, ")
+
+
+@styled
+def draw_convergence(table: pd.DataFrame) -> Figure:
+    """Plan validity against the examples trained on, doubled from tick to tick.
+
+    Args:
+        table: ``rates`` of the experiment, of one weighting. Bars are the table's own intervals.
+    """
+    ticks = {float(np.log2(amount)): spaced(amount)
+             for amount in sorted(table["train_examples"].unique())}
+    return _draw_lines(table, np.log2(table["train_examples"]), ticks, "examples",
+                       "examples of a training that ends there", "number of examples")
+
+
+def _draw_lines(table: pd.DataFrame, x: pd.Series, ticks: dict[float, str], name: str, label: str,
+                what: str, also: str = "") -> Figure:
+    """A panel a distribution, a line a model, each with its condition's name at its end.
+
+    Args:
+        x: where each row of the table stands.
+        ticks: all places, and what is written there.
+        name, what: of a tick, and of all that, for those who do not see the figure.
+        also: how the legend begins.
+    """
+    table = table.assign(x=x.astype(float), **{name: x.map(ticks)})
+    distributions = list(table["distribution"].unique())
+    models = models_of(table)
+    figure, (axes,) = new_figure(1, len(distributions), (6.2 * len(distributions), 5.2),
+                                 sharey=True)
+    step = (max(ticks) - min(ticks)) / max(len(ticks) - 1, 1) or 2
+    for ax, distribution in zip(axes, distributions, strict=True):
+        ends = {}
+        for i, (condition, seed, place) in enumerate(models):
+            part = table[(table["distribution"] == distribution) & (table["seed"] == seed)
+                         & (table["condition"] == condition)].sort_values("x")
+            # side by side, so that no bar hides another
+            beside = part["x"] + aside(i, len(models), 0.125 * step)
+            heights = part["plan_valid"].to_numpy(float)
+            look = look_of_condition(condition)
+            ax.errorbar(beside, heights, error_of(part, "plan_valid"), ls=look.line,
+                        marker=look.marker, lw=1.8, elinewidth=1.2, markersize=7, capsize=3,
+                        color=look.colour, **look_of_seed(place))
+            ends.setdefault(condition, heights[-1])  # one label a condition, at its first seed
+        for condition, y in _apart(ends, 0.065).items():
+            look = look_of_condition(condition)
+            ax.text(max(ticks) + 0.175 * step, y, look.label, va="center", color=look.colour,
+                    fontweight="bold")
+        ax.set(title=look_of_generator(distribution).label, xlabel=label,
+               xlim=(min(ticks) - 0.2 * step,
+                     max(ticks) + 0.2 * step + 0.32 * (max(ticks) - min(ticks) + step / 2)))
+        ax.set_xticks(list(ticks), list(ticks.values()))
+        percent_axis(ax)
+    axes[0].set_ylabel("valid plans")
+    legend(figure, table, f"{also}{span(table['n'])} test mazes a point; "
+                          "bars: 95 % intervals")
+    figure.alt = (f"Valid plans by {what}, {listed(ticks.values())}, "
+                  f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
+                  + " ".join(f"{look_of_generator(one).label}: "
+                             f"{extremes(part, 'plan_valid', name)}."
+                             for one, part in table.groupby("distribution", sort=False)))
+    return figure
+
+
+def _apart(heights: dict[str, float], gap: float) -> dict[str, float]:
+    """Heights of labels, moved so that no two are closer than the gap, nor outside 0 to 1.
+
+    Of equal heights the first stays on top.
+    """
+    placed: dict[str, float] = {}
+    ceiling, floor = 1.0, 0.0
+    for name in sorted(heights, key=heights.get, reverse=True):
+        ceiling = placed[name] = min(heights[name], ceiling)
+        ceiling -= gap
+    for name in reversed(placed):
+        floor = placed[name] = max(placed[name], floor)
+        floor += gap
+    return placed
