@@ -15,9 +15,8 @@ import numpy as np
 from helpers import evaluation
 from helpers.batches import Batches
 from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
-from helpers.conditions import CONDITIONS, Condition, put_together
+from helpers.conditions import CONDITIONS, Condition, put_together, traces_of
 from helpers.corpus import TRACE_PART, Corpus, Segments, build
-from helpers.language import REASONING
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.ownmazes import solvable
 from helpers.responses import answer, respond, true_traces
@@ -166,9 +165,8 @@ def _changed(corpus: Corpus, change: Callable, seed: int) -> Segments:
         events = change([str(event) for event in vocabulary.events(trace)], rng)
         if not events:
             raise ValueError("A trace is left without events")
-        found.append(np.append(np.uint16(REASONING), vocabulary.encode(" ".join(events))))
-    ends = np.cumsum([len(trace) for trace in found])
-    return Segments(np.concatenate(found), np.append(0, ends[:-1]), ends)
+        found.append(vocabulary.encode(" ".join(events)))
+    return traces_of(found)
 
 
 def _validity(condition: Condition, training: Corpus, test: Corpus, scale: Scale, seed: int
