@@ -101,8 +101,7 @@ def _corrupted() -> dict[str, Condition]:
     found = {}
     for (name, one), marker in zip(CORRUPTIONS.items(), cycle("vD<>pP*Xhd8H")):
         traces = update_wrapper(partial(corrupted_trace, change=one.change), one.change)
-        _, colour = PARTS.get(one.part, (one.part, "#4d4d4d"))
-        found[name] = Condition(traces, name, colour, marker, "-.")
+        found[name] = Condition(traces, name, PARTS[one.part][1], marker, "-.")
     return found
 
 

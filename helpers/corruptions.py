@@ -14,11 +14,20 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.astar import CLOSE, CREATE, STEPS
+from helpers.corpus import PLAN_PART, TRACE_PART, Corpus, Segments
 from helpers.engine.registry import Registry
 from helpers.generators import ATTEMPTS, GENERATORS, is_held_out
-from helpers.language import CLOSE_WORD, CREATE_WORD, FIRST_COORDINATE, UNKNOWN, Vocabulary
-from helpers.maze import Maze, MazeError
+from helpers.language import (
+    CLOSE_WORD,
+    CREATE_WORD,
+    FIRST_COORDINATE,
+    REASONING,
+    UNKNOWN,
+    Vocabulary,
+)
+from helpers.maze import FREE, Maze, MazeError
 from helpers.searches import ASTAR, BREADTH, DEPTH, LAST_TIES, searched
+from helpers.validator import judge_responses
 
 # ── own events, changed ─────────────────────────────────────────────────────────────────
 
@@ -175,7 +184,7 @@ class Corruption(NamedTuple):
 
     change: Callable[[np.ndarray, Maze, np.random.Generator], np.ndarray]
     says: str  # what becomes of the trace, for figures
-    part: str  # of the experiment: an entry of `PARTS`, or any word
+    part: str  # of the experiment: an entry of `PARTS`
 
 
 PARTS = {"events": ("own events, changed", "#009e73"), "searches": ("other searches", "#56b4e9"),
@@ -199,3 +208,41 @@ CORRUPTIONS: dict[str, Corruption] = Registry({
     "filler": Corruption(filler, "filler, as long", "filler"),
     "half_filler": Corruption(half_filler, "filler in half of examples", "filler"),
 })
+
+
+# ── what is left ────────────────────────────────────────────────────────────────────────
+
+
+def what_is_left(corpus: Corpus, traces: Segments) -> dict[str, float]:
+    """How traces stand to the examples' own, as means over examples.
+
+    Returns:
+        ``tokens`` behind ``reasoning``; ``own_events``, the share of own events (word and cell)
+        that the trace still says; ``free_cells``, of all cells it names the share that is free in
+        the maze (nan where it names none); ``valid``, the share of traces that break no rule of
+        A*; and ``n``, how many examples.
+    """
+    found = [traces.piece(i)[1:] for i in range(len(corpus))]
+    own, free = [], []
+    for i, trace in enumerate(found):
+        first, said = _said(corpus.segment(i, TRACE_PART)), _said(trace)
+        own.append((first[:, None] == said[None]).all(-1).any(1).mean())
+        free += _free(corpus.mazes.grids[i], *said[:, 1:].T - FIRST_COORDINATE)
+    answers = [np.append(trace, corpus.segment(i, PLAN_PART)) for i, trace in enumerate(found)]
+    valid = judge_responses(corpus.mazes, answers, REASONING)["trace_valid"]
+    return {"tokens": float(np.mean([*map(len, found)])), "own_events": float(np.mean(own)),
+            "free_cells": float(np.mean(free)) if free else float("nan"),
+            "valid": float(np.mean(valid)), "n": len(corpus)}
+
+
+def _said(trace: np.ndarray) -> np.ndarray:
+    """Word and cell of each event as ids, int64 [n, 3]."""
+    at = np.flatnonzero((trace == CREATE_WORD) | (trace == CLOSE_WORD))
+    return trace[at[at + 2 < len(trace)][:, None] + np.arange(3)].astype(np.int64)
+
+
+def _free(grid: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[bool]:
+    """Whether cells are free; those beyond the grid are not."""
+    rows, cols = grid.shape
+    inside = (x >= 0) & (x < cols) & (y >= 0) & (y < rows)
+    return [*(inside & (grid[y % rows, x % cols] == FREE))]

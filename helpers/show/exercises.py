@@ -15,8 +15,9 @@ import numpy as np
 from helpers import evaluation
 from helpers.batches import Batches
 from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
-from helpers.conditions import CONDITIONS, Condition, put_together, traces_of
+from helpers.conditions import CONDITIONS, Condition, corrupted_trace, put_together, traces_of
 from helpers.corpus import TRACE_PART, Corpus, Segments, build
+from helpers.corruptions import what_is_left
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.ownmazes import solvable
 from helpers.responses import answer, respond, true_traces
@@ -156,6 +157,26 @@ def corruption(change: Callable[[list[str], np.random.Generator], list[str]] | N
     told = "; ".join(f"{name}: {100 * plans:.1f} % of plans and {100 * found:.1f} % of traces valid"
                      for name, (plans, found) in rates.items())
     return RIGHT + f"{100 * (1 - kept):.0f} % of traces are changed. {told} (n = {len(test)})."
+
+
+def keeps_events_breaks_rules(mazes: Corpus, change: Callable | None) -> str:
+    """Checks a corruption that is to keep every event and length, and leave no trace valid.
+
+    Args:
+        change: as those of `helpers.corruptions`.
+    """
+    if change is None:
+        return UNANSWERED
+    try:
+        traces = corrupted_trace(mazes, 0, change)
+    except (ValueError, TypeError, IndexError) as error:
+        return OPEN + f"{error}."
+    own, left = (what_is_left(mazes, each) for each in (mazes.part(TRACE_PART), traces))
+    told = (f"{100 * left['own_events']:.1f} % of own events are still said, in "
+            f"{left['tokens']:.1f} tokens instead of {own['tokens']:.1f}, and "
+            f"{100 * left['valid']:.1f} % of traces break no rule (n = {left['n']}).")
+    right = left["own_events"] == 1 and left["tokens"] == own["tokens"] and not left["valid"]
+    return (RIGHT if right else OPEN) + told
 
 
 def _changed(corpus: Corpus, change: Callable, seed: int) -> Segments:
