@@ -13,6 +13,7 @@ become short, or of one length: there the plan's position may be what makes the 
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -81,17 +82,14 @@ def _asked(scale: Scale, conditions: Iterable[str], *variations: tuple) -> list[
             for answering in ((), DRAWN) if one.model.has_trace or not answering]
 
 
-def _part(part: str) -> Callable[[Scale], list[EvaluationSpec]]:
-    return lambda scale: corrupted(scale, part)
-
-
 PARTS: dict[str, tuple[str, Callable[[Scale], list[EvaluationSpec]]]] = {
     "shares": ("How many of the traces may be another maze's?", shares),
     "events": ("Does it matter in which order, and under which names, own events stand?",
-               _part("events")),
-    "searches": ("Does it matter whose search it is, and of which maze?", _part("searches")),
-    "drops": ("Which parts of a trace are needed?", _part("drops")),
-    "filler": ("Do words without meaning do?", _part("filler")),
+               partial(corrupted, part="events")),
+    "searches": ("Does it matter whose search it is, and of which maze?",
+                 partial(corrupted, part="searches")),
+    "drops": ("Which parts of a trace are needed?", partial(corrupted, part="drops")),
+    "filler": ("Do words without meaning do?", partial(corrupted, part="filler")),
     "gaps": ("And where positions are moved about in training?", gaps),
 }
 TITLES = {"none": "", "shares": "traces of other mazes",
@@ -209,7 +207,7 @@ def by_arm(rates: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
     table = rates.assign(trace_learnt=names, part=rates["part"].map(TITLES))
     wide = table.pivot_table(index=["part", "trace_learnt", "seed"], sort=False,
                              columns=["distribution", "trace"], values=rate)
-    return (100 * wide.astype(float)).round(1).fillna("–")
+    return (100 * wide.astype(float)).round(1).astype(object).where(wide.notna(), "–")
 
 
 def of_one_maze(corpus: Corpus, i: int, seed: int = 1) -> pd.DataFrame:
