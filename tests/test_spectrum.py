@@ -163,7 +163,9 @@ def test_tables_of_the_spectrum(tables):
     assert left.at["correct", "valid"] == 1 > left.at["partly_swapped 25 %", "valid"]
     parts = tables["parts"].set_index("part")
     assert (parts["wanted"] == parts["made"]).all()
-    assert parts.at["shares", "not of the headline"] == 3
+    assert parts.at["shares", "new"] == 3
+    assert 2.8 < parts.at["shares", "as_long_as"] < 3.2  # as long as whole traces
+    assert 3.5 < parts.at["drops", "as_long_as"] < parts.at["drops", "new"] == 5
 
 
 def test_tables_of_what_is_there(answered):

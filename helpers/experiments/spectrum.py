@@ -28,6 +28,7 @@ from helpers.experiments.position import RANDOM, WITH_GAPS
 from helpers.experiments.regime import in_and_out
 from helpers.maze import Mazes
 from helpers.study import steps
+from helpers.study.cost import training_flops
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, every
@@ -188,14 +189,23 @@ def left(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
 
 
 def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
-    """How many models and evaluations each part has, and how many of these are in the tables."""
+    """What each part takes, and how much of it is in the tables.
+
+    Returns:
+        A row a part: ``models``; ``new``, how many of them are not the headline's, and
+        ``as_long_as``, as many trainings of the headline's longest these take, going by their
+        arithmetic; evaluations ``wanted`` and ``made``.
+    """
+    own = {one.model for one in headline(run.scale)}
+    longest = max(training_flops(run, model) for model in own)
     there, table = set(evaluations), []
     for name, (_, part) in PARTS.items():
         wanted = part(run.scale)
-        models = {one.model for one in wanted}
-        new = [model for model in models if model.variation or model.condition in CORRUPTIONS]
-        table.append([name, len(models), len(new), len(wanted), len(there.intersection(wanted))])
-    return pd.DataFrame(table, columns=["part", "models", "not of the headline", "wanted", "made"])
+        models = dict.fromkeys(one.model for one in wanted)
+        new = [training_flops(run, model) for model in models if model not in own]
+        table.append([name, len(models), len(new), round(sum(new) / longest, 1), len(wanted),
+                      len(there.intersection(wanted))])
+    return pd.DataFrame(table, columns=["part", "models", "new", "as_long_as", "wanted", "made"])
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────
