@@ -2,7 +2,7 @@
 # step is one notebook, executed headless; its executed copy stays in the run's folder.
 # `make study` starts it; so does, from anywhere,
 #
-#     snakemake --snakefile …/Snakefile --cores 2 --config scale=smoke experiment=headline
+#     snakemake --snakefile …/Snakefile --cores 2 --ignore-incomplete --config scale=smoke
 #
 # Whether a step is up to date follows from its products' fingerprints (helpers/study), not from
 # dates: a step that has nothing to do has its marker in jobs/, and only those are looked at here.

@@ -1,5 +1,6 @@
 """docs/changing.md, followed literally in a copy of the project, and the study run with it."""
 
+import base64
 import json
 import os
 import re
@@ -102,6 +103,18 @@ def test_the_experiment_runs(project):
     again = run(project, "study", "--scale", "mine", "--experiment", "nearness")
     assert again.returncode == 0
     assert "will be" not in again.stdout
+
+
+def test_what_a_killed_study_left_unfinished_is_no_obstacle(project):
+    """Snakemake notes which outputs were under way; they may be there all the same."""
+    folder = project / "runs" / "mine"
+    (folder / "shares" / "shares.csv").unlink()
+    for marker in folder.glob("jobs/evaluation_*.done"):
+        name = base64.b64encode(f"jobs/{marker.name}".encode()).decode()
+        (folder / ".snakemake" / "incomplete" / name).touch()
+    done = run(project, "study", "--scale", "mine", "--experiment", "shares")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "shares" / "shares.csv").exists()
 
 
 def test_a_condition_that_is_not_whole_is_refused_before_anything_trains(project, tmp_path):

@@ -163,7 +163,7 @@ def test_make_in_an_odd_folder(make):
     assert progress == f"{folder}/runs/smoke/progress"
     assert where == str(folder)
     assert arguments == ["-E", "-m", "helpers.study.surroundings", "python", "-m", "pytest",
-                         "--nbval", "notebooks"]
+                         "--numprocesses", "auto", "--dist", "loadfile", "--nbval", "notebooks"]
     for target, words in {"lint": "ruff check .", "smoke": "helpers study --scale smoke",
                           "study": "helpers study --scale laptop --experiment headline"}.items():
         _, _, ((arguments, _, _),) = make(target)

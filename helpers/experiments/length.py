@@ -222,23 +222,25 @@ def surer_than_half(rows: pd.DataFrame) -> float:
 
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
     """The rank correlation [95 % interval] of lengths, a column a distribution."""
-    texts = [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in table[[
-        "correlation", "correlation_low", "correlation_high"]].itertuples(index=False)]
-    return wide(table.assign(text=texts), "text")
+    return wide(table.assign(text=_bounded(table, "correlation")), "text")
 
 
 def chances(table: pd.DataFrame) -> pd.DataFrame:
     """`resampling.ahead` [95 % interval], a column a distribution."""
-    texts = [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in table[[
-        "ahead", "ahead_low", "ahead_high"]].itertuples(index=False)]
-    return wide(table.assign(text=texts), "text")
+    return wide(table.assign(text=_bounded(table, "ahead")), "text")
+
+
+def _bounded(table: pd.DataFrame, number: str) -> list[str]:
+    bounds = table[[number, f"{number}_low", f"{number}_high"]].itertuples(index=False)
+    return [f"{value:.2f} (no bounds)" if pd.isna(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+            for value, low, high in bounds]
 
 
 def wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """A column of a table, one a distribution."""
     found = table.pivot(index=["condition", "trained_gap", "answered", "seed"],
                         columns="distribution", values=column)
-    return found[table["distribution"].unique()].fillna("–")
+    return found[table["distribution"].unique()].astype(object).fillna("–")
 
 
 def summary(run: Run) -> str:

@@ -150,6 +150,9 @@ CLAIMS = (
     Claim("Words without meaning do not serve a model of other mazes' traces: behind its maze's "
           "own it plans better than behind filler as long", "asked here", "given/effects.csv",
           "plan_valid: swapped given true - swapped given filler", ("wilson", "drunkards_walk")),
+    Claim("It needs none to answer: behind no event it plans as well as behind its maze's own",
+          "ours", "given/effects.csv", "plan_valid: swapped given true - swapped given empty",
+          ("wilson", "drunkards_walk"), "not above"),
     Claim("A model of correct traces plans as well behind what a model of other mazes' traces "
           "wrote as behind its own", "asked here", "subtext/effects.csv",
           "plan_valid: correct given swapped - correct given own", ("wilson", "drunkards_walk"),

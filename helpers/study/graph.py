@@ -38,8 +38,10 @@ def study(run: Run, name: str, experiment: Experiment, *, cores: int | None = No
     threads = cores or available_cores()
     one_gpu = ["--resources", "device=1"] if torch.cuda.is_available() else []
     where = ["--profile", str(profile)] if profile else ["--cores", str(threads), *one_gpu]
+    # markers follow from products; to what a killed run left unfinished Snakemake would go back,
+    # and to nothing else (--rerun-incomplete)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile"),
-               "--directory", str(run.folder), *where, "--nolock", "--rerun-incomplete",
+               "--directory", str(run.folder), *where, "--nolock", "--ignore-incomplete",
                "--rerun-triggers", "mtime", "--keep-going", "--config", f"scale={scale.name}",
                f"experiment={name}", f"root={run.folder.parent}",
                "again=1"]  # what is stale was dealt with here
