@@ -108,13 +108,13 @@ def test_the_experiment_runs(project):
 def test_what_a_killed_study_left_unfinished_is_no_obstacle(project):
     """Snakemake notes which outputs were under way; they may be there all the same."""
     folder = project / "runs" / "mine"
-    (folder / "shares" / "shares.csv").unlink()
+    (folder / "nearness" / "nearness.csv").unlink()
     for marker in folder.glob("jobs/evaluation_*.done"):
         name = base64.b64encode(f"jobs/{marker.name}".encode()).decode()
         (folder / ".snakemake" / "incomplete" / name).touch()
-    done = run(project, "study", "--scale", "mine", "--experiment", "shares")
+    done = run(project, "study", "--scale", "mine", "--experiment", "nearness")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (folder / "shares" / "shares.csv").exists()
+    assert (folder / "nearness" / "nearness.csv").exists()
 
 
 def test_a_condition_that_is_not_whole_is_refused_before_anything_trains(project, tmp_path):

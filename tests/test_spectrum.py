@@ -157,6 +157,8 @@ def test_tables_of_the_spectrum(tables):
                      "swapped drawn - solution_only", "half_filler - filler",
                      "partly_swapped 25 % - correct"):
         assert (f"plan_valid: {quantity}", "drunkards_walk") in effects.index
+    assert list(tables["left"]["arm"][:5]) == [
+        "correct", "partly_swapped 25 %", "partly_swapped 50 %", "partly_swapped 75 %", "swapped"]
     left = tables["left"].set_index("arm")
     assert set(left.index) == {arm for arm in tables["rates"]["arm"] if "gaps" not in arm
                                and "drawn" not in arm} - {"solution_only"}

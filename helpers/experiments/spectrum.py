@@ -129,10 +129,18 @@ def arm_of(one: EvaluationSpec) -> str:
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
     """What is left of traces; rates; by how much each arm is ahead; how much of it there is."""
     rows = {one: steps.all_rows(run, [one]).assign(arm=arm_of(one)) for one in evaluations}
-    return {"left": left(run, evaluations),
-            "rates": pd.concat([_rates(*cell) for cell in rows.items()], ignore_index=True),
+    rates = pd.concat([_rates(*cell) for cell in rows.items()], ignore_index=True)
+    return {"left": _in_order(left(run, evaluations)), "rates": _in_order(rates),
             "effects": effects(pd.concat(rows.values(), ignore_index=True)),
             "parts": parts(run, evaluations)}
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the order of the parts, shares of other mazes' traces from none to all."""
+    share = table["says"].str.extract(r"^in ([\d.]+) %$")[0].astype(float).fillna(0)
+    table = table.assign(at=table["part"].map(list(TITLES).index), share=share)
+    return table.sort_values(["at", "share"], kind="stable", ignore_index=True).drop(
+        columns=["at", "share"])
 
 
 def _rates(one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:

@@ -74,8 +74,6 @@ def _places(rates: pd.DataFrame, titles: dict[str, str]) -> dict[tuple[str, str]
     found: dict[tuple[str, str], int] = {}
     for part, title in titles.items():
         rows = rates.loc[rates["part"] == part, "says"].unique()
-        if part == "shares":
-            rows = sorted(rows, key=lambda says: float(says.split()[1]))
         for says in [""] * bool(title and len(rows)) + list(rows):
             found[part, says] = len(found)
     return found
