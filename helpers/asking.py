@@ -11,12 +11,11 @@ import numpy as np
 
 from helpers.corpus import PLAN_PART, Corpus
 from helpers.engine.registry import Registry
-from helpers.language import FIRST_COORDINATE, UNKNOWN, encode_mazes
+from helpers.language import EVENT, FIRST_COORDINATE, UNKNOWN, encode_mazes
 from helpers.maze import FREE, WALL, Mazes
 from helpers.ownmazes import solvable
 from helpers.responses import other_traces, realigned, true_traces, written_traces
 
-EVENT = 5  # tokens of one: its word, x, y, g and h
 TRIED = 64  # cells of a maze that are changed, one at a time, until one does
 
 

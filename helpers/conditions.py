@@ -3,18 +3,22 @@
 A condition is a rule by which training examples are put together from a stored corpus, never
 another copy of the data. All conditions of a seed see the same mazes in the same order and
 start from the same weights; only the trace differs. To add one, write a function like those
-below and an entry in `CONDITIONS`: nothing else knows a condition by its name.
+below and an entry in `CONDITIONS`: nothing else knows a condition by its name. One that changes
+each example's own events is an entry of `helpers.corruptions`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial, update_wrapper
+from itertools import cycle
 
 import numpy as np
 
 from helpers.corpus import PLAN_PART, PROMPT_PART, TRACE_PART, Corpus, CorpusError, Segments
+from helpers.corruptions import CORRUPTIONS, PARTS
 from helpers.engine.registry import Registry
 from helpers.generators import Parameter
-from helpers.language import REASONING, SOLUTION
+from helpers.language import EVENT, REASONING, SOLUTION
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,49 @@ def borrowed_trace(corpus: Corpus, seed: int) -> Segments:
     return corpus.part(TRACE_PART).of(lenders(corpus, seed))
 
 
+def partly_borrowed_trace(corpus: Corpus, seed: int, share: float) -> Segments:
+    """The example's own A* trace; in a share of the examples, by chance, that of another."""
+    borrows = np.random.default_rng([corpus.recipe.seed, seed, 0x5B]).random(len(corpus)) < share
+    return corpus.part(TRACE_PART).of(np.where(borrows, lenders(corpus, seed),
+                                               np.arange(len(corpus))))
+
+
+def corrupted_trace(corpus: Corpus, seed: int, change: Callable) -> Segments:
+    """The example's own A* trace, changed: an entry's ``change`` of `corruptions.CORRUPTIONS`.
+
+    What is random in it follows from the seeds of data and training and the example's place.
+    """
+    own, found = corpus.part(TRACE_PART), []
+    for i in range(len(corpus)):
+        rng = np.random.default_rng([corpus.recipe.seed, seed, 0xC0, i])
+        events = own.piece(i)[1:].reshape(-1, EVENT).copy()
+        found.append(change(events, corpus.mazes.maze(i), rng))
+    return traces_of(found)
+
+
+def traces_of(events: Sequence[np.ndarray]) -> Segments:
+    """Traces of these events, ids of any shape, the word ``reasoning`` in front of each."""
+    traces = [np.append(REASONING, each).astype(np.uint16) for each in events]
+    ends = np.cumsum([len(trace) for trace in traces])
+    return Segments(np.concatenate(traces), np.append(0, ends[:-1]), ends)
+
+
+def _corrupted() -> dict[str, Condition]:
+    """A condition for each corruption; those of one part of the spectrum have one colour."""
+    found = {}
+    for (name, one), marker in zip(CORRUPTIONS.items(), cycle("vD<>pP*Xhd8H")):
+        traces = update_wrapper(partial(corrupted_trace, change=one.change), one.change)
+        found[name] = Condition(traces, name, PARTS[one.part][1], marker, "-.")
+    return found
+
+
 CONDITIONS: dict[str, Condition] = Registry({
     "solution_only": Condition(no_trace, "solution_only", "#7a7a7a", "o", ":", has_trace=False),
     "correct": Condition(own_trace, "correct", "#0072b2", "s", "-"),
     "swapped": Condition(borrowed_trace, "swapped", "#d55e00", "^", "--"),
+    "partly_swapped": Condition(partly_borrowed_trace, "partly_swapped", "#d55e00", "d", "-.",
+                                parameters={"share": Parameter(0.5, 0.0, 1.0)}),
+    **_corrupted(),
 })
 
 

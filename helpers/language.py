@@ -28,6 +28,7 @@ PAD, UNKNOWN = 0, 3
 QUERY, START, GOAL, WALL, REASONING, CREATE_WORD, CLOSE_WORD, SOLUTION, PLAN, END = range(4, 14)
 FIRST_COORDINATE = 14
 CELLS = 900_000  # of the mazes that are solved and written at once
+EVENT = 5  # tokens of one event: its word, x, y, g and h
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def other_traces(corpus: Corpus) -> list[np.ndarray]:
 
 def written_traces(corpus: Corpus, texts: Sequence[str]) -> list[np.ndarray]:
     """The traces that stand in examples or responses to each maze, as far as they were written."""
-    words = [text.split(" reasoning ", 1)[1].split(" solution", 1)[0] for text in texts]
+    words = [text.split(" reasoning", 1)[1].split(" solution", 1)[0] for text in texts]
     return [corpus.vocabulary.encode(part.removesuffix(" end")) for part in words]
 
 

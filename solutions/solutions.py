@@ -36,3 +36,9 @@ SWAPPED_FAILS = [
     ".#####.#",
     "...#...#",
     "########"]
+
+
+# Notebook 20: the events of a trace from the last to the first. Only a trace of a single event,
+# where start and goal are one cell, would stay as it is.
+def backwards(events, maze, rng):
+    return events[::-1]

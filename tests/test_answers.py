@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
+from studies import SMOKE
 
 from helpers import evaluation
 from helpers.conditions import CONDITIONS
@@ -26,7 +27,7 @@ def stored():
 
 
 def test_every_model_has_answered(stored):
-    assert list(stored) == [f"{name}_1" for name in CONDITIONS]
+    assert list(stored) == [f"{name}_1" for name in SMOKE.conditions]
     assert {len(one.responses) for one in stored.values()} == {40}
     assert published_answers("smoke", "nothing") == {}
     assert list(published_answers("laptop", "wilson", "gap=random")) == [

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from studies import SMOKE
 
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
@@ -74,7 +75,7 @@ def test_headline(seeds):
     figure = charts.draw_headline(table)
     plans, traces = shown(figure)
     names = [f"seed {seed}" for seed in seeds] if len(seeds) > 1 else []
-    assert words(figure.legends[0]) == [*CONDITIONS, *names]  # each once
+    assert words(figure.legends[0]) == [*SMOKE.conditions, *names]  # each once
     assert "n = 40" in figure.legends[0].get_title().get_text()
     for ax, conditions in ((plans, 3), (traces, 2)):
         drawn = points(ax)
@@ -195,12 +196,12 @@ def test_learning_curves():
     assert [ax.get_xlabel() for ax in axes] == ["examples trained on",
                                                 "response tokens trained on"]
     (legend,) = axes[0].figure.legends
-    assert words(legend) == [*CONDITIONS, "seed 1", "seed 2"]
+    assert words(legend) == [*SMOKE.conditions, "seed 1", "seed 2"]
     assert "n = 200" in legend.get_title().get_text()
     for ax, column in zip(axes, ("examples", "response_tokens"), strict=True):
         assert len(ax.lines) == len(ax.collections) == 6
         assert {(line.get_marker(), line.get_linestyle()) for line in ax.lines} == {
-            (look.marker, look.line) for look in map(look_of_condition, CONDITIONS)}
+            (look.marker, look.line) for look in map(look_of_condition, SMOKE.conditions)}
         assert len({filling(line) for line in ax.lines if line.get_marker() == "^"}) == 2
         assert max(line.get_xdata().max() for line in ax.lines) == points[column].max()
 

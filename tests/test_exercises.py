@@ -29,7 +29,8 @@ def test_nothing_is_told_before_there_is_an_answer():
             exercises.breaks_one_rule(MAZE, "not_lowest_f", None),
             exercises.one_fails(MODELS["swapped"], MODELS["correct"], None),
             exercises.breaking_shift(MODELS["solution_only"], None, None),
-            exercises.corruption(None, None)} == {exercises.UNANSWERED}
+            exercises.corruption(None, None),
+            exercises.keeps_events_breaks_rules(None, None)} == {exercises.UNANSWERED}
 
 
 @pytest.mark.parametrize(("events", "said"), [
@@ -131,3 +132,16 @@ def test_corruption():
     (lambda events, rng: ["open 1 2"], "**Not yet.** ")])
 def test_a_corruption_that_is_none(change, said):
     assert exercises.corruption(change, SCALE).startswith(said)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (solutions.backwards, "**Right.** 100.0 % of own events are still said, in "),
+    (lambda events, maze, rng: events, "% of traces break no rule (n = 40)."),
+    (lambda events, maze, rng: events[1:][::-1], "% of own events are still said, in "),
+    (lambda events, maze, rng: [events, events[::-1]], "**Not yet.** 100.0 % of own events"),
+    (lambda events, maze, rng: events[0, 7], "**Not yet.** index 7 is out of bounds")])
+def test_keeps_events_breaks_rules(change, said):
+    mazes = build(Recipe("wilson", 6, 6, "test", 1, "indexed", 40))
+    told = exercises.keeps_events_breaks_rules(mazes, change)
+    assert said in told
+    assert told.startswith("**Right.**") == (change is solutions.backwards)

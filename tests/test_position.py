@@ -148,6 +148,8 @@ def test_written_traces_are_read_back(run):
              for _ in range(3)]
     for text in (texts[0], texts[0].split(" solution")[0], texts[0].split(" solution")[0] + " end"):
         assert np.array_equal(written_traces(mazes, [text])[0], part.piece(0)[1:])
+    for text in ("query reasoning solution plan 0 0 end", "query reasoning end", "query reasoning"):
+        assert not len(written_traces(mazes, [text])[0])  # of a model that wrote none
 
 
 def test_a_plan_follows_its_trace():

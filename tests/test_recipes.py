@@ -71,14 +71,36 @@ def test_the_generator_draws_what_it_says(project):
         assert walls == 0 or 0 < max(counts) < 36
 
 
+def test_a_corruption_is_a_condition_and_a_part_of_the_spectrum(project):
+    """What its five lines say is what a model learns from; small scales show it first."""
+    code = """if True:
+        import numpy as np
+        from helpers.conditions import CONDITIONS, put_together
+        from helpers.corpus import build
+        from helpers.experiments import EXPERIMENTS
+        from helpers.study.scale import load_scale
+        scale = load_scale("mine")
+        corpus = build(scale.recipe("train"))
+        own, mine = (put_together(corpus, CONDITIONS[name], 1).traces
+                     for name in ("correct", "backwards"))
+        for i in range(len(corpus)):
+            events, found = (each.piece(i)[1:].reshape(-1, 5) for each in (own, mine))
+            assert np.array_equal(found, events[::-1])
+        print(*EXPERIMENTS["spectrum_events"].models(scale))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(project)})
+    assert done.returncode == 0, done.stderr
+    assert "condition='backwards', seed=1, variation=()" in done.stdout
+
+
 def test_the_experiment_runs(project):
-    done = run(project, "study", "--scale", "mine", "--experiment", "shares")
+    done = run(project, "study", "--scale", "mine", "--experiment", "nearness")
     assert done.returncode == 0, done.stdout + done.stderr
-    table = pd.read_csv(project / "runs" / "mine" / "shares" / "shares.csv")
-    assert set(table["variation"]) == {"share=0.25", "share=0.5"}
+    table = pd.read_csv(project / "runs" / "mine" / "nearness" / "nearness.csv")
+    assert set(table["variation"]) == {"away=1", "away=100"}
     assert set(table["distribution"]) == {"wilson", "spiral", "mazes.txt"}
     assert (table["n"] == 12).all()
-    again = run(project, "study", "--scale", "mine", "--experiment", "shares")
+    again = run(project, "study", "--scale", "mine", "--experiment", "nearness")
     assert again.returncode == 0
     assert "will be" not in again.stdout
 
@@ -86,26 +108,26 @@ def test_the_experiment_runs(project):
 def test_what_a_killed_study_left_unfinished_is_no_obstacle(project):
     """Snakemake notes which outputs were under way; they may be there all the same."""
     folder = project / "runs" / "mine"
-    (folder / "shares" / "shares.csv").unlink()
+    (folder / "nearness" / "nearness.csv").unlink()
     for marker in folder.glob("jobs/evaluation_*.done"):
         name = base64.b64encode(f"jobs/{marker.name}".encode()).decode()
         (folder / ".snakemake" / "incomplete" / name).touch()
-    done = run(project, "study", "--scale", "mine", "--experiment", "shares")
+    done = run(project, "study", "--scale", "mine", "--experiment", "nearness")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (folder / "shares" / "shares.csv").exists()
+    assert (folder / "nearness" / "nearness.csv").exists()
 
 
 def test_a_condition_that_is_not_whole_is_refused_before_anything_trains(project, tmp_path):
     """Its figure too."""
     path = project / "helpers" / "conditions.py"
     source = path.read_text()
-    words = ("study", "--scale", "mine", "--experiment", "shares", "--root", tmp_path)
+    words = ("study", "--scale", "mine", "--experiment", "nearness", "--root", tmp_path)
     for old, new, part in (('"#009e73", "D"', '"no colour", "D"', "colour"),
-                           ("lenders(corpus, seed), own)", "[1, 2], own)", "half")):
+                           (".of(lent)", ".of(lent[:2])", "near")):
         path.write_text(source.replace(old, new))
         done = run(project, *words)
         path.write_text(source)
         assert done.returncode == 1
-        assert done.stderr.startswith("helpers: condition half_swapped: ")
+        assert done.stderr.startswith("helpers: condition near_swapped: ")
         assert part in done.stderr
         assert not list(tmp_path.rglob("*.safetensors"))

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from studies import SMOKE
 from torch._dynamo.utils import counters
 
 import helpers
@@ -171,7 +172,7 @@ def test_weights_of_tokens(plan_weight, mean_over):
 # ── it learns ───────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", SMOKE.conditions)
 def test_loss_falls(tmp_path, condition):
     settings = SETTINGS.model_copy(update={"epochs": 6, "batch_size": 12})
     trainer(tmp_path, condition=condition, training=settings).run()
@@ -262,8 +263,8 @@ def test_rows_are_written_every_so_often(tmp_path, whole):
 
 
 def test_conditions_begin_with_the_same_weights_and_see_the_same_mazes(tmp_path, monkeypatch):
-    seen, weights = {condition: [] for condition in CONDITIONS}, {}
-    for condition in CONDITIONS:
+    seen, weights = {condition: [] for condition in SMOKE.conditions}, {}
+    for condition in SMOKE.conditions:
         def noted(examples, indices, *layout, condition=condition):
             seen[condition].append(indices.tolist())
             return make_batch(examples, indices, *layout)
@@ -272,7 +273,7 @@ def test_conditions_begin_with_the_same_weights_and_see_the_same_mazes(tmp_path,
         run = trainer(tmp_path / condition, condition=condition)
         weights[condition] = {name: value.clone() for name, value in run.model.state_dict().items()}
         run.run(stop_after=4)
-    first, *others = CONDITIONS
+    first, *others = SMOKE.conditions
     for other in others:
         assert seen[first] == seen[other]
         assert all(torch.equal(value, weights[other][name])
@@ -657,7 +658,7 @@ def test_batch_larger_than_the_corpus(tmp_path):
         trainer(tmp_path, training=settings)
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", SMOKE.conditions)
 def test_context_shorter_than_an_example(tmp_path, condition):
     examples = put_together(CORPUS, CONDITIONS[condition], 3)
     longest = max(make_batch(examples, np.array([i])).lengths[0] for i in range(240))

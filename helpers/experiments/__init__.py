@@ -12,6 +12,8 @@ from helpers.experiments import (
     plan_weight,
     position,
     regime,
+    searchformer,
+    spectrum,
     subnetwork,
     subtext,
 )
@@ -30,4 +32,6 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **subtext.EXPERIMENTS,
     "latents": latents.EXPERIMENT,
     **convergence.EXPERIMENTS,
+    **spectrum.EXPERIMENTS,
+    **searchformer.EXPERIMENTS,
 })

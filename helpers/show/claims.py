@@ -45,6 +45,8 @@ class Claim:
 
 
 PAPER, PERFORMATIVE = "Stechly et al. 2025", "Palod et al. 2025"
+DUALFORMER, FILLER = "Su et al. 2024", "Pfau et al. 2024"
+BOTH = ("wilson", "drunkards_walk")
 LENGTH = "length of trace with that of A*'s"
 ENDLESS = "answers without end that could have one"
 SURER = "surer of the trace if the plan is valid, above one half"
@@ -71,6 +73,41 @@ CLAIMS = (
           "distribution", "asked here", "position/effects.csv",
           "plan_valid: swapped with gaps - correct with gaps",
           ("drunkards_walk", "searchformer")),
+    *(Claim(says, PAPER, "searchformer/differences.csv", "plan_valid: swapped - correct", kinds)
+      for says, kinds in (
+          ("Trained on Searchformer-style mazes, other mazes' traces serve better than a maze's "
+           "own, in distribution", ("searchformer",)),
+          ("And out of it", ("drunkards_walk", "wilson")))),
+    Claim("Trained on them, another maze's trace is better than none", "asked here",
+          "searchformer/differences.csv", "plan_valid: swapped - solution_only",
+          ("searchformer", "drunkards_walk")),
+    *(Claim(says, whose, "spectrum/effects.csv", f"plan_valid: {quantity}", BOTH, claimed)
+      for says, whose, quantity, claimed in (
+          ("With half of the traces other mazes' a model plans as well as with its own alone",
+           "asked here", "partly_swapped 50 % - correct", "not below"),
+          ("Events in random order serve worse than in their own", "asked here",
+           "shuffled - correct", "below"),
+          ("So they do behind a trace that was drawn and has an end", "asked here",
+           "shuffled drawn - correct drawn", "below"),
+          ("Cells under other names, always the same, serve as well as under their own",
+           "asked here", "renamed - correct", "not below"),
+          ("A random walk's trace is better than none", "asked here",
+           "walk - solution_only", "above"),
+          ("The trace of a search breadth first serves as well as A\\*'s", "asked here",
+           "breadth_first - correct", "not below"),
+          ("So does one depth first", "asked here", "depth_first - correct", "not below"),
+          ("And A\\* that goes on behind the goal, for nothing", "asked here",
+           "wasteful - correct", "not below"),
+          ("Traces of which parts are left out by chance serve as well as whole ones", DUALFORMER,
+           "dropped - correct", "not below"),
+          ("Filler in a trace's place plans no better than no trace", FILLER,
+           "filler - solution_only", "not above"),
+          ("Nor does it behind filler that was drawn and has an end", FILLER,
+           "filler drawn - solution_only", "not above"),
+          ("Filler serves better where half of the traces are correct", FILLER,
+           "half_filler drawn - filler drawn", "above"),
+          ("Gaps in training do nothing for a model of half traces", "asked here",
+           "truncated with gaps - truncated", "not above"))),
     Claim("Models of right traces write invalid ones before valid plans: before more than 5 % of "
           "them", PAPER, "coupling/effects.csv", "valid plans behind an invalid trace, correct",
           ("wilson", "drunkards_walk"), "more"),

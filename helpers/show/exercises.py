@@ -15,9 +15,9 @@ import numpy as np
 from helpers import evaluation
 from helpers.batches import Batches
 from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
-from helpers.conditions import CONDITIONS, Condition, put_together
+from helpers.conditions import CONDITIONS, Condition, corrupted_trace, put_together, traces_of
 from helpers.corpus import TRACE_PART, Corpus, Segments, build
-from helpers.language import REASONING
+from helpers.corruptions import what_is_left
 from helpers.maze import Maze, MazeError, Mazes
 from helpers.ownmazes import solvable
 from helpers.responses import answer, respond, true_traces
@@ -159,6 +159,26 @@ def corruption(change: Callable[[list[str], np.random.Generator], list[str]] | N
     return RIGHT + f"{100 * (1 - kept):.0f} % of traces are changed. {told} (n = {len(test)})."
 
 
+def keeps_events_breaks_rules(mazes: Corpus, change: Callable | None) -> str:
+    """Checks a corruption that is to keep every event and length, and leave no trace valid.
+
+    Args:
+        change: as those of `helpers.corruptions`.
+    """
+    if change is None:
+        return UNANSWERED
+    try:
+        traces = corrupted_trace(mazes, 0, change)
+    except (ValueError, TypeError, IndexError) as error:
+        return OPEN + f"{error}."
+    own, left = (what_is_left(mazes, each) for each in (mazes.part(TRACE_PART), traces))
+    told = (f"{100 * left['own_events']:.1f} % of own events are still said, in "
+            f"{left['tokens']:.1f} tokens instead of {own['tokens']:.1f}, and "
+            f"{100 * left['valid']:.1f} % of traces break no rule (n = {left['n']}).")
+    right = left["own_events"] == 1 and left["tokens"] == own["tokens"] and not left["valid"]
+    return (RIGHT if right else OPEN) + told
+
+
 def _changed(corpus: Corpus, change: Callable, seed: int) -> Segments:
     """Every trace of a corpus as someone changes it."""
     rng, vocabulary, found = np.random.default_rng(seed), corpus.vocabulary, []
@@ -166,9 +186,8 @@ def _changed(corpus: Corpus, change: Callable, seed: int) -> Segments:
         events = change([str(event) for event in vocabulary.events(trace)], rng)
         if not events:
             raise ValueError("A trace is left without events")
-        found.append(np.append(np.uint16(REASONING), vocabulary.encode(" ".join(events))))
-    ends = np.cumsum([len(trace) for trace in found])
-    return Segments(np.concatenate(found), np.append(0, ends[:-1]), ends)
+        found.append(vocabulary.encode(" ".join(events)))
+    return traces_of(found)
 
 
 def _validity(condition: Condition, training: Corpus, test: Corpus, scale: Scale, seed: int

@@ -28,12 +28,16 @@ def code_of(*starts) -> dict[str, str]:
     """A short hash of each definition that the starts reach, by its full name, sorted.
 
     Args:
-        starts: functions (plain, compiled by Numba or wrapped) and classes.
+        starts: functions (plain, compiled by Numba or wrapped) and classes; of functions with
+            arguments given beforehand, those too.
     """
     found: dict[str, str] = {}
     waiting = list(starts)
     while waiting:
-        thing = _inner(waiting.pop())
+        thing = waiting.pop()
+        if isinstance(thing, functools.partial):
+            waiting += [*thing.args, *thing.keywords.values()]
+        thing = _inner(thing)
         if _is_ours(thing) and _name(thing) not in found:
             found[_name(thing)], reached = _read(thing)
             waiting.extend(reached)

@@ -30,7 +30,7 @@ from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import respond, right_plans, texts, written_traces
-from helpers.show import charts, curves, fits, probing, sentences, tracecharts, trends
+from helpers.show import charts, curves, fits, probing, sentences, spectra, tracecharts, trends
 from helpers.show.report import write_report
 from helpers.study import tuning
 from helpers.study.products import Product, Store
@@ -41,7 +41,7 @@ from helpers.training import Trainer
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
             "papermill", "snakemake")
 # what a report shows is made by those of these that its notebook names
-FIGURES = (charts, curves, fits, probing, sentences, tracecharts, trends)
+FIGURES = (charts, curves, fits, probing, sentences, spectra, tracecharts, trends)
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
