@@ -35,6 +35,8 @@ def ask(args: argparse.Namespace) -> int:
     except CheckpointError as error:
         raise Refusal(f"--model: {error}; takes the model.safetensors of a training") from None
     identity = about["follows_from"]
+    if objective := identity.get("objective"):
+        raise Refusal(f"--model: got one of {objective}, takes a model that writes word by word")
     rows, cols = (identity["corpus"][side] for side in ("rows", "cols"))
     try:
         mazes = read_mazes(args.maze, rows, cols)

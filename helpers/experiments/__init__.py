@@ -4,6 +4,7 @@ from helpers.engine.registry import Registry
 from helpers.experiments import (
     convergence,
     coupling,
+    diffusion,
     given,
     grpo,
     headline,
@@ -30,4 +31,5 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **subtext.EXPERIMENTS,
     "latents": latents.EXPERIMENT,
     **convergence.EXPERIMENTS,
+    **diffusion.EXPERIMENTS,
 })

@@ -10,18 +10,34 @@ import torch
 
 from helpers import evaluation
 from helpers.asking import ASKING
-from helpers.checkpoints import load_model
+from helpers.checkpoints import load_model, read_checkpoint
 from helpers.corpus import Corpus
 from helpers.engine import together
 from helpers.maze import Mazes
-from helpers.responses import realigned, respond, right_plans, true_traces, written_traces
+from helpers.objectives import USUAL
+from helpers.responses import realigned, right_plans, true_traces, written_traces
 from helpers.study.runs import Run
 from helpers.study.specs import EvaluationSpec, ModelSpec
 
 
+def asked_of(spec: EvaluationSpec, mazes: Corpus) -> Corpus:
+    """The mazes of a test set that a model is asked: all, or the first ``mazes``."""
+    count = dict(spec.answering).get("mazes")
+    return mazes if count is None else _some(mazes, slice(count))
+
+
 def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
-    """How a model is asked, as `responses.respond` takes it."""
+    """How a model is asked, as the function of its objective takes it.
+
+    Raises:
+        ValueError: a trace is given to a model that does not write word by word.
+    """
     asked = dict(spec.answering)
+    asked.pop("mazes", None)
+    objective = run.scale_of(spec.model).objective
+    if "given" in asked and objective != USUAL:
+        raise ValueError(f"given: got {asked['given']!r} for {spec.model.name}, takes no trace for "
+                         f"a model of {objective}")
     if asked.get("gap") == "realigned":
         scale = run.scale_of(spec.model)
         asked["gap"] = realigned(mazes, run.load(run.corpus("train", scale=scale)))
@@ -47,11 +63,13 @@ def judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dict
     scale = run.scale_of(spec)
     given = max(map(len, answering.get("traces", [])), default=0)
     model = load_model(path, mazes, device, scale.transformer().context + given)
+    room = read_checkpoint(path)[0]["follows_from"].get("room")  # of models that fill in
     share = together.share(len(mazes))
     mine, asked = _some(mazes, share), _some_of(answering, share)
-    found = respond(model, mine, spec.condition, title=title if together.rank() == 0 else None,
-                    max_new_tokens=scale.decoding.max_new_tokens,
-                    batch_size=scale.decoding.batch_size, **asked)
+    found = scale.learning.respond(
+        model, mine, spec.condition, title=title if together.rank() == 0 else None,
+        max_new_tokens=room or scale.decoding.max_new_tokens,
+        batch_size=scale.decoding.batch_size, **asked)
     responses = together.joined(found, len(mazes))
     rows = evaluation.judge(mazes, spec.condition, responses)
     if "traces" in answering:

@@ -28,7 +28,7 @@ from helpers.layouts import GAPS, PROMPTS
 from helpers.responses import texts
 from helpers.show.looks import write_png, write_svg
 from helpers.show.report import write_report
-from helpers.study.asking import asking, judged
+from helpers.study.asking import asked_of, asking, judged
 from helpers.study.products import Product, StaleError
 from helpers.study.runs import Run, circumstances
 from helpers.study.seen import corpus_table
@@ -89,9 +89,13 @@ def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
                         run.parameters(spec), lambda one: run.store.use(run.model(one)), folder,
                         device())
     scale, batches, recipe = run.scale_of(spec), *examples_of(run, spec)
-    about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe}
+    about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe,
+             **scale.unusual()}
+    if hasattr(batches, "room"):  # how much a model fills in
+        about["room"] = batches.room
     return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
-                   follows_from=about, title=f"training {spec.name}", device=device())
+                   follows_from=about, title=f"training {spec.name}", device=device(),
+                   objective=scale.learning.learns)
 
 
 def examples_of(run: Run, spec: ModelSpec) -> tuple[Batches, dict]:
@@ -101,8 +105,8 @@ def examples_of(run: Run, spec: ModelSpec) -> tuple[Batches, dict]:
     together = put_together(examples, CONDITIONS[spec.condition], spec.seed,
                             **run.parameters(spec))
     training = scale.training
-    batches = Batches(together, training.batch_size, training.epochs, spec.seed,
-                      gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
+    batches = scale.learning.batches(together, training.batch_size, training.epochs, spec.seed,
+                                     gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
     return batches, {**examples.recipe.__dict__, "sha256": examples.sha256}
 
 
@@ -225,7 +229,8 @@ def _answer(run: Run, spec: EvaluationSpec) -> None:
         if together.add(there):
             return
         path = run.store.use(run.model(spec.model))
-        mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
+        mazes = asked_of(spec, corpus(
+            run, run.corpus("test", spec.distribution, run.scale_of(spec.model))))
         with _making(run, product) if first else nullcontext():
             rows, responses = judged(run, spec.model, mazes, path, asking(run, spec, mazes),
                                      device(), title=f"answers {spec.name.replace('/', ' ')}")
