@@ -141,7 +141,7 @@ def _fill(model: Transformer, asked: list[np.ndarray], placed: list[np.ndarray] 
         confidence = torch.zeros(count, room, device=device)
         confidence[rows, hidden] = likeliest
         priority = first(confidence, drawn)[rows, hidden]
-        chosen = priority.argsort(-1, descending=True, stable=True)[:, :number]
+        chosen = priority.argsort(dim=-1, descending=True, stable=True)[:, :number]
         tokens[wanted.gather(1, chosen)] = words.gather(1, chosen)
         when[rows, hidden.gather(1, chosen)] = step
     return Filled(tokens[places].cpu().numpy().astype(np.uint16), when.cpu().numpy())

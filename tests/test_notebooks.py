@@ -208,7 +208,8 @@ def test_every_cell_twice(tiny):
                          ("09_plan_weight", "smoke/plan_weight"),
                          ("12_coupling", "laptop/coupling"), ("13_length", "smoke/length"),
                          ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
-                         ("19_convergence", "smoke/convergence")):
+                         ("19_convergence", "smoke/convergence"),
+                         ("22_diffusion", "smoke/diffusion")):
         assert run_cells(name, 2)["folder"] == PROJECT / "results" / folder
 
 

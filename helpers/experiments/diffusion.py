@@ -2,12 +2,14 @@
 
 The conditions of a scale under two more objectives (`helpers.objectives`): masked diffusion, and
 word by word with the plan backwards, which has the one advantage that diffusion could take from
-beginning at the goal. Diffusion models answer in few steps and in many, in four orders. In as many
-steps as words a response with a trace takes a night; that is a part of its own,
-``diffusion_all_steps``.
+beginning at the goal. All after equally many examples, half as many as the scale's: a diffusion
+model reads two to three times the words, since responses are filled up. It answers in few steps and
+in many, in four orders. Responses with a trace, one word a step, take longer than all else; they
+are a part of its own, ``diffusion_all_steps``.
 """
 
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -25,11 +27,11 @@ from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, Experiment, every
 from helpers.unmasking import ORDERS, STEPS, fill_in
 
-BACKWARDS, DIFFUSION = ((("objective", name),) for name in ("backwards", "diffusion"))
-NAMES = {(): "word by word", BACKWARDS: "plan backwards", DIFFUSION: "diffusion"}
-SUFFIXES = {(): "", BACKWARDS: " backwards", DIFFUSION: " diffusion"}
-USUAL = ("confidence", STEPS)
-NO_WAY = ("none", "none")  # of models that write word by word
+LIKELIHOOD, BACKWARDS, DIFFUSION = "likelihood", "backwards", "diffusion"
+NAMES = {LIKELIHOOD: "word by word", BACKWARDS: "plan backwards", DIFFUSION: "diffusion"}
+CALLED = {"confidence": "by confidence", "random": "at random", "blocks": "in blocks",
+          "left": "left to right"}
+USUAL, NO_WAY = ("confidence", STEPS), ("none", "none")  # of diffusion, of other models
 AS_IT_IS = "as it is"
 NUMBERS = (1, 5, STEPS, "all")  # of steps
 ASKED = 200  # mazes at most, where orders and numbers of steps are compared
@@ -41,27 +43,23 @@ QUARTERS = ("first", "second", "third", "last")
 
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
-    """All objectives in and out of distribution, there also realigned; diffusion in other ways."""
-    return _asked(scale, all_steps=False)
+    """All but answers with a trace that are revealed word by word."""
+    return [one for one in with_all_steps(scale)
+            if dict(one.answering).get("steps") != "all" or not one.model.has_trace]
 
 
 def with_all_steps(scale: Scale) -> list[EvaluationSpec]:
-    """The same, and diffusion models with a trace word by word."""
-    return _asked(scale, all_steps=True)
-
-
-def _asked(scale: Scale, all_steps: bool) -> list[EvaluationSpec]:
-    usual = every(scale, *NAMES, distributions=in_and_out(scale))
+    """All objectives in and out of distribution, there also realigned; diffusion in other ways."""
+    half = ("train_examples", scale.train_examples // 2)
+    usual = every(scale, *((half, ("objective", name)) for name in NAMES),
+                  distributions=in_and_out(scale))
     far = [one for one in usual if one.distribution != scale.trained_on]
     some = (("mazes", ASKED),) if scale.test_examples > ASKED else ()
     # one step reveals all at once, in whichever order
-    ways = [(order, number) for number in NUMBERS for order in ORDERS
+    ways = [(*some, ("order", order), ("steps", number)) for number in NUMBERS for order in ORDERS
             if (order, number) != USUAL and (number != 1 or order == USUAL[0])]
-    decoded = [EvaluationSpec(one.model, one.distribution,
-                              (*some, ("order", order), ("steps", number)))
-               for one in every(scale, DIFFUSION, distributions=(scale.trained_on,))
-               for order, number in ways
-               if all_steps or number != "all" or not one.model.has_trace]
+    decoded = [EvaluationSpec(one.model, one.distribution, way) for one in usual for way in ways
+               if objective(one) == DIFFUSION and one not in far]
     return [*usual, *asked_anew(far, gap="realigned"), *decoded]
 
 
@@ -71,7 +69,7 @@ def _asked(scale: Scale, all_steps: bool) -> list[EvaluationSpec]:
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
     """Rates of all that was asked; differences; in which order plans and traces are revealed."""
     rows = {one: steps.all_rows(run, [one]) for one in evaluations}
-    usual = [one for one in rows if one.model.variation == DIFFUSION and not one.answering
+    usual = [one for one in rows if objective(one) == DIFFUSION and not one.answering
              and one.distribution == run.scale.trained_on]
     shown = pd.concat([revealed(run, one) for one in usual], ignore_index=True)
     return {"rates": pd.concat([_cell(*cell) for cell in rows.items()], ignore_index=True),
@@ -80,9 +78,14 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
                 n=("maze", "size"), **{name: (name, "mean") for name in (*QUARTERS, "order")})}
 
 
+def objective(one: EvaluationSpec) -> str:
+    """The objective of the model that is asked."""
+    return dict(one.model.variation).get("objective", LIKELIHOOD)
+
+
 def way(one: EvaluationSpec) -> tuple[str, str]:
     """Order and number of steps of a diffusion model's answers."""
-    if one.model.variation != DIFFUSION:
+    if objective(one) != DIFFUSION:
         return NO_WAY
     asked = dict(one.answering)
     return asked.get("order", USUAL[0]), str(asked.get("steps", USUAL[1]))
@@ -94,7 +97,7 @@ def _cell(one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
     gap = dict(one.answering).get("gap", AS_IT_IS)
     for place, (name, value) in enumerate(zip(
             ("objective", "order", "steps", "answered"),
-            (NAMES[one.model.variation], *way(one), gap), strict=True)):
+            (NAMES[objective(one)], *way(one), gap), strict=True)):
         table.insert(place, name, value)
     return table
 
@@ -113,14 +116,14 @@ def effects(rows: dict[EvaluationSpec, pd.DataFrame]) -> pd.DataFrame:
     conditions = list(dict.fromkeys(one.model.condition for one in rows))
     pairs = []
     for condition in conditions:
-        _, back, filled = (condition + suffix for suffix in SUFFIXES.values())
+        back, filled = f"{condition} {BACKWARDS}", f"{condition} {DIFFUSION}"
         pairs += [(condition, filled), (condition, back), (back, filled)]
         pairs += [(arm, arm + REALIGNED) for arm in (condition, back, filled)]
-        usual_in = [f"{filled}, {order} in {USUAL[1]}" for order in ORDERS if order != USUAL[0]]
-        pairs += [(arm, filled) for arm in (f"{filled}, {USUAL[0]} in 1", *usual_in)]
+        pairs += [(f"{filled}, {order} in {number}", filled)
+                  for order, number in ((USUAL[0], 1), *((name, USUAL[1]) for name in ORDERS))]
         pairs.append((filled, f"{filled}, {USUAL[0]} in all"))
-    pairs += [(a + suffix, b + suffix) for suffix in list(SUFFIXES.values())[1:]
-              for i, a in enumerate(conditions) for b in conditions[i + 1:]]
+    pairs += [(f"{a} {name}", f"{b} {name}") for name in (BACKWARDS, DIFFUSION)
+              for a, b in combinations(conditions, 2)]
     return pd.concat([differences.differences(_both(there[a], there[b]),
                                               ("plan_valid", "trace_valid"), arm="arm")
                       for a, b in pairs if a in there and b in there], ignore_index=True)
@@ -128,7 +131,8 @@ def effects(rows: dict[EvaluationSpec, pd.DataFrame]) -> pd.DataFrame:
 
 def _arm(one: EvaluationSpec) -> str:
     asked = dict(one.answering)
-    arm = one.model.condition + SUFFIXES[one.model.variation] + REALIGNED * ("gap" in asked)
+    name = objective(one)
+    arm = one.model.condition + f" {name}" * (name != LIKELIHOOD) + REALIGNED * ("gap" in asked)
     return arm + (f", {asked['order']} in {asked['steps']}" if "order" in asked else "")
 
 
@@ -145,9 +149,9 @@ def revealed(run: Run, one: EvaluationSpec) -> pd.DataFrame:
     """When a diffusion model reveals what, answering in the usual way.
 
     Returns:
-        A row a maze and part of its answer, ``trace`` or ``plan``: the mean step of each quarter of
-        it, as a share of all steps, and ``order``, the rank correlation of place and step, 0 where
-        all came at once. A part shorter than four words has none.
+        A row a maze and part of its answer, ``trace`` or ``plan``, of four words or more: the mean
+        step of each quarter of it, as a share of all steps, and ``order``, the rank correlation of
+        place and step, 0 where all came at once.
     """
     path = run.store.use(run.model(one.model))
     mazes = first(run.load(run.corpus("test", one.distribution, run.scale_of(one.model))), ASKED)
