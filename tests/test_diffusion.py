@@ -10,7 +10,7 @@ from test_training import assert_same_run
 
 from helpers import unmasking
 from helpers.batches import Batches
-from helpers.conditions import CONDITIONS, prompts, put_together
+from helpers.conditions import CONDITIONS, Examples, prompts, put_together
 from helpers.corpus import PLAN_PART, Recipe, build
 from helpers.diffusion import MASK, Denoising, MaskedBatches, masked, seeing_all
 from helpers.engine.attention import full_attention
@@ -20,7 +20,6 @@ from helpers.model import ModelConfig, Transformer
 from helpers.optimisation import TrainingConfig
 from helpers.training import Trainer
 from helpers.unmasking import BLOCKS, ORDERS, fill_in, schedule
-from helpers.validator import judge_responses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -125,8 +124,9 @@ def test_prompts_are_never_hidden_and_responses_are_filled_up(condition):
 
 
 def test_shares_are_uniform_and_what_is_hidden_follows_them():
+    """Over many batches each is; in a batch one lies in each twentieth, somewhere."""
     found = batches("correct", size=20)
-    shares, hidden = [], []
+    shares, hidden, firsts = [], [], []
     for step in range(2):
         for seed in range(15):
             found.seed = seed
@@ -136,11 +136,14 @@ def test_shares_are_uniform_and_what_is_hidden_follows_them():
             share = np.full(20, np.nan)
             share[of] = 1 / (one.weights * found.room * 20)
             shares += share[count > 0].tolist()
+            assert np.diff(np.sort(share[count > 0])).min() > 0.049
+            firsts.append(np.nanmin(share) * 20)
             hidden += (count[count > 0] / found.room).tolist()
-    assert abs(np.mean(shares) - 0.5) < 0.05
-    assert abs(np.var(shares) - 1 / 12) < 0.015
+    assert abs(np.mean(shares) - 0.5) < 0.02
+    assert abs(np.var(shares) - 1 / 12) < 0.01
     assert abs(np.array(hidden) - shares).max() < 0.35  # five spreads of 50 draws
     assert abs(np.mean(hidden) - np.mean(shares)) < 0.01
+    assert np.std(firsts) > 0.2  # where in it is drawn
 
 
 def test_what_is_hidden_follows_from_seed_and_step():
@@ -174,7 +177,7 @@ def test_the_loss_is_the_one_on_paper():
     ours = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
     rng = np.random.default_rng([1, 2, 0xD1])
-    shares = 1e-3 + (1 - 1e-3) * rng.random(4)
+    shares = 1e-3 + (1 - 1e-3) * ((rng.random() + np.arange(4) / 4) % 1)
     total, losses, tokens = 0.0, [], one.tokens.copy()
     tokens[one.batch.learn] = one.targets
     for text, shown, share in zip(texts(one.batch._replace(tokens=tokens)), texts(one.batch),
@@ -258,22 +261,19 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(tmp_path):
 
 
 def test_it_learns_what_can_be_learnt(tmp_path):
-    """Eight mazes by heart: all plans are right in 20 steps, and most in one."""
-    few = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 8))
-    examples = put_together(few, CONDITIONS["solution_only"], 1)
-    source = MaskedBatches(examples, 8, 300, 1)
-    config = ModelConfig(**MODEL.shape() | {"width": 48, "mlp_width": 96}, context=200)
-    settings = TrainingConfig(batch_size=8, warmup_steps=20, snapshots=1)
+    """Four mazes by heart: in however many steps, and in any order, their plans are A*'s."""
+    few, again = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 4)), np.arange(16) % 4
+    once = put_together(few, CONDITIONS["solution_only"], 1)
+    source = MaskedBatches(Examples(once.prompts.of(again), once.traces.of(again),
+                                    once.plans.of(again), once.sizes[again]), 16, 180, 1)
+    config = ModelConfig(**MODEL.shape() | {"width": 32, "mlp_width": 64}, context=200)
+    settings = TrainingConfig(batch_size=16, warmup_steps=10, snapshots=1, adam_learning_rate=0.01)
     model = Trainer(source, config, settings, seed=1, folder=tmp_path, follows_from={},
                     compiled=False, objective=Denoising).run()
-    opening = CONDITIONS["solution_only"].opening
-    for steps, least in ((20, 1.0), (1, 0.5)):
-        answers = unmasking.respond(model, few, "solution_only", max_new_tokens=source.room,
-                                    steps=steps)
-        assert judge_responses(few.mazes, answers, opening)["plan_valid"].mean() >= least
-    assert all(np.array_equal(answer, few.segment(i, PLAN_PART)[1:])
-               for i, answer in enumerate(unmasking.respond(
-                   model, few, "solution_only", max_new_tokens=source.room, order="random")))
+    for way in ({}, {"steps": 1}, {"steps": "all", "order": "random"}):
+        answers = unmasking.respond(model, few, "solution_only", max_new_tokens=source.room, **way)
+        assert all(np.array_equal(answer, few.segment(i, PLAN_PART)[1:])
+                   for i, answer in enumerate(answers)), way
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────

@@ -229,11 +229,12 @@ def _answer(run: Run, spec: EvaluationSpec) -> None:
         if together.add(there):
             return
         path = run.store.use(run.model(spec.model))
-        mazes = asked_of(spec, corpus(
-            run, run.corpus("test", spec.distribution, run.scale_of(spec.model))))
+        whole = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
+        mazes = asked_of(spec, whole)
         with _making(run, product) if first else nullcontext():
             rows, responses = judged(run, spec.model, mazes, path, asking(run, spec, mazes),
                                      device(), title=f"answers {spec.name.replace('/', ' ')}")
+            rows["grid"] = whole.grids[:len(rows)]  # numbered as where all are asked
             if first:
                 _write_answers(run, product, rows, texts(mazes, spec.model.condition, responses))
         together.wait()  # what is written here may be read for the next
