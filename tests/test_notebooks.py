@@ -209,7 +209,8 @@ def test_every_cell_twice(tiny):
                          ("12_coupling", "laptop/coupling"), ("13_length", "laptop/length"),
                          ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
                          ("19_convergence", "smoke/convergence"), ("20_spectrum", "smoke/spectrum"),
-                         ("21_searchformer", "smoke/searchformer")):
+                         ("21_searchformer", "smoke/searchformer"),
+                         ("22_diffusion", "smoke/diffusion")):
         assert run_cells(name, 2)["folder"] == PROJECT / "results" / folder
 
 

@@ -30,6 +30,8 @@ def ask(args: argparse.Namespace) -> int:
     from helpers.ownmazes import read_mazes, solvable
     from helpers.responses import answers  # torch: seconds, only here
     identity = known_model("--model", args.model)
+    if objective := identity.get("objective"):
+        raise Refusal(f"--model: got one of {objective}, takes a model that writes word by word")
     model = load_model(args.model)
     rows, cols = (identity["corpus"][side] for side in ("rows", "cols"))
     try:

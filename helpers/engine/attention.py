@@ -69,6 +69,25 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return scores.softmax(-1).to(v.dtype) @ v
 
 
+def full_attention(q: Tensor, k: Tensor, v: Tensor, there: Tensor) -> Tensor:
+    """Attention of each position to all of its row.
+
+    Args:
+        q: [B, H, T, D]. k, v: [B, K, T, D].
+        there: bool [B, T], the places at which a token stands; the others are not seen.
+
+    Returns:
+        [B, H, T, D].
+    """
+    if k.shape[1] != q.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+    there = there[:, None, None]
+    if q.is_cuda or q.shape[2] > 1024:
+        return scaled_dot_product_attention(q, k, v, attn_mask=there)
+    scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
+    return torch.where(there, scores, float("-inf")).softmax(-1).to(v.dtype) @ v
+
+
 # ── packed tokens ───────────────────────────────────────────────────────────────────────
 
 

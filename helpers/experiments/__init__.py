@@ -4,6 +4,7 @@ from helpers.engine.registry import Registry
 from helpers.experiments import (
     convergence,
     coupling,
+    diffusion,
     given,
     grpo,
     headline,
@@ -34,4 +35,5 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **convergence.EXPERIMENTS,
     **spectrum.EXPERIMENTS,
     **searchformer.EXPERIMENTS,
+    **diffusion.EXPERIMENTS,
 })

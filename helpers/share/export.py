@@ -49,6 +49,8 @@ def export(path: str | Path, folder: str | Path, vocabulary: str = "ours") -> li
         OSError: the folder is not empty, or cannot be written.
     """
     about, tensors = read_checkpoint(path)
+    if objective := about["follows_from"].get("objective"):
+        raise ValueError(f"objective: got {objective}, takes a model that writes word by word")
     model = load_model(path)
     corpus = about["follows_from"]["corpus"]
     words = words_of(Vocabulary(corpus["rows"], corpus["cols"]), vocabulary)

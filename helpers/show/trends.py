@@ -4,6 +4,11 @@ import numpy as np
 import pandas as pd
 
 from helpers.show.looks import (
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
     Figure,
     aside,
     error_of,
@@ -17,7 +22,9 @@ from helpers.show.looks import (
     percent_axis,
     styled,
 )
-from helpers.show.words import listed, seeds_of, spaced, span
+from helpers.show.words import listed, percent, seeds_of, spaced, span
+
+ORDER_LOOKS = ((PURPLE, "D"), (GREEN, "v"), (SKY, "P"), (ORANGE, "X"))
 
 
 @styled
@@ -44,6 +51,56 @@ def draw_convergence(table: pd.DataFrame) -> Figure:
              for amount in sorted(table["train_examples"].unique())}
     return _draw_lines(table, np.log2(table["train_examples"]), ticks, "examples",
                        "examples of a training that ends there", "number of examples")
+
+
+@styled
+def draw_steps(table: pd.DataFrame, orders: dict[str, str], beside: dict[str, str]) -> Figure:
+    """Plan validity of models that fill in against the number of steps, a panel a condition.
+
+    Args:
+        table: ``rates`` of the experiment on one distribution: objective, order and steps (text).
+            Bars are the table's own intervals.
+        orders: what each order is called; a line each.
+        beside: objectives that stand as level lines, with the line's style.
+    """
+    filled = table[table["order"].isin(orders)]
+    numbers = list(dict.fromkeys(sorted(filled["steps"], key=_number)))
+    conditions = list(table["condition"].unique())
+    figure, (axes,) = new_figure(1, len(conditions), (4.4 * len(conditions), 5), sharey=True)
+    words = []
+    for ax, condition in zip(axes, conditions, strict=True):
+        for i, (order, label) in enumerate(orders.items()):
+            colour, marker = ORDER_LOOKS[i % len(ORDER_LOOKS)]
+            for _, seed, place in models_of(part := filled[filled["condition"] == condition]):
+                # one step is the same in each order
+                line = part[(part["seed"] == seed) & ((part["order"] == order)
+                                                      | (part["steps"] == "1"))]
+                x = line["steps"].map(numbers.index)
+                line = line.assign(x=x + aside(i, len(orders), 0.25)).sort_values("x")
+                ax.errorbar(line["x"], line["plan_valid"].to_numpy(float),
+                            error_of(line, "plan_valid"), color=colour, marker=marker, lw=1.8,
+                            elinewidth=1.2, markersize=7, capsize=3, **look_of_seed(place),
+                            label=label if not place else None)
+                words.append(f"{condition} {label} " + ", ".join(
+                    f"{100 * rate:.1f}" for rate in line["plan_valid"]))
+        for objective, style in beside.items():
+            part = table[(table["condition"] == condition) & (table["objective"] == objective)]
+            for i, rate in enumerate(part["plan_valid"]):
+                ax.axhline(rate, color=INK, ls=style, lw=1.3, label=objective if not i else None)
+                words.append(f"{condition} {objective} {percent(rate)}")
+        ax.set(title=condition, xlabel="steps")
+        ax.set_xticks(range(len(numbers)), numbers)
+        percent_axis(ax)
+    axes[0].set_ylabel("valid plans")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3,
+                  title=f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals")
+    figure.alt = (f"Valid plans in per cent by steps, {listed(numbers)}, {seeds_of(table)}: "
+                  + "; ".join(words) + ".")
+    return figure
+
+
+def _number(steps: str) -> float:
+    return float("inf") if steps == "all" else float(steps)
 
 
 def _draw_lines(table: pd.DataFrame, x: pd.Series, ticks: dict[float, str], name: str, label: str,

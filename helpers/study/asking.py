@@ -15,19 +15,13 @@ import torch
 
 from helpers import evaluation
 from helpers.asking import ASKING
-from helpers.checkpoints import load_model
+from helpers.checkpoints import load_model, read_checkpoint
 from helpers.corpus import Corpus
 from helpers.engine import together
 from helpers.engine.files import atomic, exclusive
 from helpers.maze import Mazes
-from helpers.responses import (
-    realigned,
-    respond,
-    right_plans,
-    texts,
-    true_traces,
-    written_traces,
-)
+from helpers.objectives import USUAL
+from helpers.responses import realigned, right_plans, texts, true_traces, written_traces
 from helpers.study.corpora import corpus
 from helpers.study.products import Product
 from helpers.study.runs import Run, device, making, write_csv
@@ -53,7 +47,8 @@ def answer(run: Run, spec: EvaluationSpec) -> None:
         if together.add(there):
             return
         path = run.store.use(run.model(spec.model))
-        mazes = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
+        whole = corpus(run, run.corpus("test", spec.distribution, run.scale_of(spec.model)))
+        mazes = asked_of(spec, whole)
         try:
             asked = asking(run, spec, mazes)
         except ValueError as error:  # too few mazes for one to be given the trace of another
@@ -62,6 +57,7 @@ def answer(run: Run, spec: EvaluationSpec) -> None:
         with making(run, product) if first else nullcontext():
             rows, responses = judged(run, spec.model, mazes, path, asked, device(),
                                      title=f"answers {spec.name.replace('/', ' ')}")
+            rows["grid"] = whole.grids[:len(rows)]  # numbered as where all are asked
             if first:
                 _write_answers(run, product, rows, texts(mazes, spec.model.condition, responses))
         together.wait()  # what is written here may be read for the next
@@ -75,9 +71,24 @@ def _write_answers(run: Run, product: Product, rows: pd.DataFrame, written: Iter
             file.write(json.dumps({"text": text}, separators=(",", ":")) + "\n")
 
 
+def asked_of(spec: EvaluationSpec, mazes: Corpus) -> Corpus:
+    """The mazes of a test set that a model is asked: all, or the first ``mazes``."""
+    count = dict(spec.answering).get("mazes")
+    return mazes if count is None else _some(mazes, slice(count))
+
+
 def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
-    """How a model is asked, as `responses.respond` takes it."""
+    """How a model is asked, as the function of its objective takes it.
+
+    Raises:
+        ValueError: a trace is given to a model that does not write word by word.
+    """
     asked = dict(spec.answering)
+    asked.pop("mazes", None)
+    objective = run.scale_of(spec.model).objective
+    if "given" in asked and objective != USUAL:
+        raise ValueError(f"given: got {asked['given']!r} for {spec.model.name}, takes no trace for "
+                         f"a model of {objective}")
     if asked.get("gap") == "realigned":
         scale = run.scale_of(spec.model)
         asked["gap"] = realigned(mazes, run.load(run.corpus("train", scale=scale)))
@@ -103,11 +114,13 @@ def judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dict
     scale = run.scale_of(spec)
     given = max(map(len, answering.get("traces", [])), default=0)
     model = load_model(path, mazes, device, scale.transformer().context + given)
+    room = read_checkpoint(path)[0]["follows_from"].get("room")  # of models that fill in
     share = together.share(len(mazes))
     mine, asked = _some(mazes, share), _some_of(answering, share)
-    found = respond(model, mine, spec.condition, title=title if together.rank() == 0 else None,
-                    max_new_tokens=scale.decoding.max_new_tokens,
-                    batch_size=scale.decoding.batch_size, **asked)
+    found = scale.learning.respond(
+        model, mine, spec.condition, title=title if together.rank() == 0 else None,
+        max_new_tokens=room or scale.decoding.max_new_tokens,
+        batch_size=scale.decoding.batch_size, **asked)
     responses = together.joined(found, len(mazes))
     rows = evaluation.judge(mazes, spec.condition, responses)
     if "traces" in answering:

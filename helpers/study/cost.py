@@ -11,7 +11,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from helpers.batches import make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import build
 from helpers.engine.precision import autocast
@@ -23,7 +22,7 @@ SHARE = 0.4  # of its largest matrix product a core's training reaches (docs/per
 SAMPLE = 64  # examples that stand for all
 
 
-def flops(config: ModelConfig, lengths: np.ndarray, learnt: int) -> float:
+def flops(config: ModelConfig, lengths: np.ndarray, learnt: int, sees_all: bool = False) -> float:
     """Floating-point operations of a training step's matrix products.
 
     6·P·N + 6·V·C·M + 12·C·L·Σ n (n + 1) / 2, with P the parameters of the matrices inside
@@ -36,8 +35,9 @@ def flops(config: ModelConfig, lengths: np.ndarray, learnt: int) -> float:
     Args:
         lengths: int [B], tokens of each example.
         learnt: M.
+        sees_all: whether a token may see those behind it too: n² pairs an example.
     """
-    pairs = (lengths * (lengths + 1) // 2).sum()
+    pairs = (lengths**2 if sees_all else lengths * (lengths + 1) // 2).sum()
     return float(6 * inside(config) * lengths.sum() + 6 * config.vocabulary * config.width * learnt
                  + 12 * config.width * config.layers * pairs)
 
@@ -60,11 +60,12 @@ def training_flops(run: Run, spec: ModelSpec) -> float:
     few = min(SAMPLE, scale.train_examples)
     mazes = build(replace(scale.recipe("train"), count=few))
     together = put_together(mazes, CONDITIONS[spec.condition], spec.seed, **run.parameters(spec))
-    batch = make_batch(together, np.arange(few))
+    batch = scale.learning.batches(together, few, 1, spec.seed)[0]
     examples = scale.steps() * scale.training.batch_size
     if spec.before:  # each answer is written, which takes about as long as to learn from it
         examples = 2 * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
-    return flops(scale.transformer(), batch.lengths, len(batch.targets)) * examples / few
+    return flops(scale.transformer(), batch.lengths, len(batch.targets),
+                 scale.learning.sees_all) * examples / few
 
 
 def speed(size: int = 1024) -> float:

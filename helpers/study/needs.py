@@ -15,6 +15,7 @@ from helpers.study.cost import inside, training_flops
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import EvaluationSpec, ModelSpec
+from helpers.unmasking import STEPS, schedule
 
 CORE, GPU = 2e10, 5e13  # FLOP/s in training
 DAY = 24 * 3600  # seconds on a core, above which a training asks for a GPU
@@ -60,12 +61,13 @@ def training(run: Run, spec: ModelSpec) -> Needs:
 def evaluation(run: Run, spec: ModelSpec, asked: Iterable[EvaluationSpec]) -> Needs:
     """To let a model answer the test mazes, and judge the answers."""
     scale, gpu = run.scale_of(spec), bool(training(run, spec).gpu)
-    config, count = scale.transformer(), len(list(asked))
+    config = scale.transformer()
     cache = 8 * config.layers * config.kv_heads * config.head_width * config.context  # keys, values
     batch = 0 if gpu else scale.decoding.batch_size * cache
     return Needs(int(gpu), (PROGRAM_GPU if gpu else PROGRAM) + _corpus(scale)
                  + _megabytes(4 * parameters(config) + batch),
-                 _minutes(count * answering(scale, scale.test_examples, gpu)))
+                 _minutes(sum(answering(scale, scale.test_examples, gpu, **dict(one.answering))
+                              for one in asked)))
 
 
 def tables(scale: Scale) -> Needs:
@@ -73,12 +75,18 @@ def tables(scale: Scale) -> Needs:
     return Needs(0, PROGRAM + _corpus(scale), TWICE * START)
 
 
-def answering(scale: Scale, mazes: int, gpu: bool) -> float:
-    """Seconds for a model's answers to so many mazes, each as long as may be."""
-    tokens = scale.decoding.max_new_tokens
+def answering(scale: Scale, mazes: int, gpu: bool, *, steps: int | str = STEPS, **_) -> float:
+    """Seconds for a model's answers to so many mazes, each as long as may be.
+
+    Args:
+        steps: of a model that fills in, see `unmasking.schedule`; each reads the whole text.
+    """
+    config, passes, read = scale.transformer(), scale.decoding.max_new_tokens, 1
+    if scale.learning.sees_all:
+        passes, read = len(schedule(passes, steps)), config.context
     if gpu:
-        return ceil(mazes / scale.decoding.batch_size) * tokens * STEP
-    return 2 * parameters(scale.transformer()) * mazes * tokens / CORE
+        return ceil(mazes / scale.decoding.batch_size) * passes * STEP
+    return 2 * parameters(config) * mazes * passes * read / CORE
 
 
 def parameters(config: ModelConfig) -> int:

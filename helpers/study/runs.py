@@ -20,7 +20,6 @@ import psutil
 import torch
 
 from helpers.asking import ASKING
-from helpers.batches import Batches
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, write
@@ -29,7 +28,7 @@ from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
 from helpers.generators import GENERATORS
 from helpers.layouts import GAPS, PROMPTS
-from helpers.responses import respond, right_plans, texts, written_traces
+from helpers.responses import right_plans, texts, written_traces
 from helpers.show import charts, curves, fits, probing, sentences, spectra, tracecharts, trends
 from helpers.show.report import write_report
 from helpers.study import tuning
@@ -100,12 +99,14 @@ class Run:
                                   self.parameters(spec))
         settings = {"condition": spec.condition, "seed": spec.seed,
                     "parameters": self.parameters(spec), "model": scale.transformer().shape(),
-                    "training": scale.training.effective()}
+                    "training": scale.training.effective(), **scale.unusual()}
+        learning = scale.learning
         return Product(f"model {spec.name}",
                        (f"models/{spec.name}/model.safetensors",
                         f"models/{spec.name}/metrics.jsonl"),
-                       settings, (Trainer, Batches, put_together, condition.traces,
-                                  GAPS[scale.training.gap], PROMPTS[scale.training.prompts]),
+                       settings, (Trainer, learning.batches, learning.learns, put_together,
+                                  condition.traces, GAPS[scale.training.gap],
+                                  PROMPTS[scale.training.prompts]),
                        "05_training", (self.corpus("train", scale=scale),))
 
     def curve(self, spec: ModelSpec) -> Product:
@@ -113,7 +114,7 @@ class Run:
         scale = self.scale_of(spec)
         return Product(f"curve {spec.name}", (f"models/{spec.name}/curve.csv",),
                        {"max_new_tokens": scale.decoding.max_new_tokens},
-                       (load_model, respond, judge, curve_point), "05_training",
+                       (load_model, scale.learning.respond, judge, curve_point), "05_training",
                        (self.model(spec), self.corpus("validation", scale=scale)))
 
     def answers(self, spec: EvaluationSpec) -> Product:
@@ -127,7 +128,8 @@ class Run:
         return Product(f"answers {spec.name}",
                        (f"{folder}/rows_{name}.csv", f"{folder}/responses_{name}.jsonl"),
                        {"max_new_tokens": scale.decoding.max_new_tokens, **asked},
-                       (load_model, respond, judge, texts, *asking), "06_evaluation", (
+                       (load_model, scale.learning.respond, judge, texts, *asking),
+                       "06_evaluation", (
                            self.model(spec.model), self.corpus("test", spec.distribution, scale),
                            *map(self.answers, source)))
 

@@ -31,6 +31,7 @@ from helpers.generators import GENERATORS
 from helpers.grpo import TuningConfig
 from helpers.language import Vocabulary
 from helpers.model import ModelConfig
+from helpers.objectives import OBJECTIVES, USUAL, Objective
 from helpers.optimisation import TrainingConfig
 from helpers.study import yaml12
 
@@ -106,6 +107,7 @@ class Scale(_Section):
     conditions: _several(Condition)
     seeds: _several(Seed)  # of weights and order of examples, one training of each condition each
     distributions: _several(Generator)
+    objective: Literal[tuple(OBJECTIVES)] = USUAL  # what models learn to do with a response
     unsolvable: bool = False  # whether mazes without a way are trained on, where there are any
     train_examples: PositiveInt
     test_examples: PositiveInt  # of each distribution
@@ -121,6 +123,9 @@ class Scale(_Section):
             self.transformer()
         except ValueError as error:
             raise ValueError(f"model.{error}") from None
+        if self.tuning.after != "nothing" and self.objective != USUAL:
+            raise ValueError(f"objective: got {self.objective!r} for a model that goes on from "
+                             f"another, takes {USUAL!r}")
         training, steps = self.training, self.steps()
         if not steps:
             raise ValueError(f"training.batch_size: got {training.batch_size}, takes at most the "
@@ -140,6 +145,15 @@ class Scale(_Section):
     @property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self.rows, self.cols)
+
+    @property
+    def learning(self) -> Objective:
+        """The entry of its objective."""
+        return OBJECTIVES[self.objective]
+
+    def unusual(self) -> dict:
+        """The objective, if it is another: what follows from the usual one does not name it."""
+        return {} if self.objective == USUAL else {"objective": self.objective}
 
     def steps(self) -> int:
         """Of each training."""

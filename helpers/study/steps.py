@@ -72,9 +72,13 @@ def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
                             run.parameters(spec), lambda one: run.store.use(run.model(one)),
                             folder, device())
         batches, recipe = examples_of(run, spec)
-        about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe}
+        about = {"condition": spec.condition, "parameters": run.parameters(spec), "corpus": recipe,
+                 **scale.unusual()}
+        if hasattr(batches, "room"):  # how much a model fills in
+            about["room"] = batches.room
         return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
-                       follows_from=about, title=f"training {spec.name}", device=device())
+                       follows_from=about, title=f"training {spec.name}", device=device(),
+                       objective=scale.learning.learns)
     except CheckpointError:
         raise
     except ValueError as error:  # examples longer than the context, mazes that nothing draws, …
@@ -88,8 +92,8 @@ def examples_of(run: Run, spec: ModelSpec) -> tuple[Batches, dict]:
     together = put_together(examples, CONDITIONS[spec.condition], spec.seed,
                             **run.parameters(spec))
     training = scale.training
-    batches = Batches(together, training.batch_size, training.epochs, spec.seed,
-                      gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
+    batches = scale.learning.batches(together, training.batch_size, training.epochs, spec.seed,
+                                     gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
     return batches, {**examples.recipe.__dict__, "sha256": examples.sha256}
 
 
