@@ -91,29 +91,6 @@ def test_headline(seeds):
     assert np.allclose(heights, np.sort(table["plan_valid"].to_numpy(float)))
 
 
-def test_headline_with_a_guess():
-    table = headline(["correct", "swapped"], distributions=["wilson", "dfs"])
-    figure = charts.draw_headline(table, {"swapped": {"dfs": 40}})
-    (star,) = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
-    (x,), (y,) = star.get_data()
-    assert round(x) == 1
-    assert y == 0.4
-    assert star.get_color() == CONDITIONS["swapped"].colour
-    assert figure.legends[0].get_title().get_text().endswith("; stars: guessed")
-    assert not [line for line in charts.draw_headline(table).axes[0].lines
-                if line.get_marker() == "*"]
-
-
-@pytest.mark.parametrize(("guess", "message"), [
-    ({"swopped": {"dfs": 40}}, "guess: got 'swopped', takes one of correct, swapped"),
-    ({"swapped": {"sdf": 40}}, "guess: got 'sdf', takes one of wilson, dfs"),
-    ({"swapped": {"dfs": 140}}, "guess: got 140, takes 0 to 100 per cent")])
-def test_a_guess_of_something_else(guess, message):
-    table = headline(["correct", "swapped"], distributions=["wilson", "dfs"])
-    with pytest.raises(ValueError, match=message):
-        charts.draw_headline(table, guess)
-
-
 def test_headline_without_traces_and_as_published(tmp_path):
     table = headline(["solution_only"], distributions=["dfs"])
     _, traces = shown(charts.draw_headline(table))

@@ -89,3 +89,37 @@ def test_sections_of_the_course_are_there():
                  if cell.cell_type == "markdown"
                  for number in re.findall(r"^## (\d+)", cell.source, re.MULTILINE)}
         assert {int(number) for number in re.findall(r"\d+", sections)} <= there, notebook
+
+
+def test_the_course_knows_what_the_notebooks_show():
+    """Which of them show the laptop study, and which the smoke scale."""
+    shown = {}
+    for number, notebook in NOTEBOOKS.items():
+        (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        if scale := re.search(r'^scale = "(\w+)"', cell.source, re.MULTILINE):
+            shown.setdefault(scale[1], set()).add(number)
+    course = " ".join((DOCS / "course.md").read_text(encoding="utf-8").split())
+    (laptop, smoke), = re.findall(r"notebooks ([\d, toand]+) show the laptop study; ([\d, toand]+) "
+                                  "show the smoke scale", course)
+    assert numbers(laptop) == shown["laptop"]
+    assert numbers(smoke) == shown["smoke"]
+
+
+def numbers(text: str) -> set[int]:
+    """Of ``4 to 6, 8 and 9``."""
+    spans = [list(map(int, re.findall(r"\d+", part))) for part in re.split(r", | and ", text)]
+    return {number for span in spans for number in range(span[0], span[-1] + 1)}
+
+
+def test_every_figure_of_a_result_can_be_read_up():
+    """The FAQ says how to read each figure that a notebook from 7 on draws."""
+    text = (DOCS / "faq.md").read_text(encoding="utf-8")
+    reading = text.partition("## How do I read")[2].partition("\n## ")[0]
+    told = set()
+    for notebook, sections in re.findall(r"(?:notebook |[(;] ?)(\d+), ((?:section )?[\d, and]+)",
+                                         reading):
+        told |= {(int(notebook), int(section)) for section in re.findall(r"\d+", sections)}
+    wanted = {(int(notebook), int(section)) for notebook, section, _, name, _ in ROWS
+              if int(notebook) > 6 and name not in ("draw_rate", "draw_answers", "draw_headline")}
+    assert not wanted - told
+    assert len(wanted) > 15

@@ -108,6 +108,8 @@ def test_a_maze_of_ones_own():
     assert repr(shown) == "Explorer(search)"
     with pytest.raises(MazeError, match="view: got 'model'"):
         explore(view="model")
+    with pytest.raises(MazeError, match="maze: got 3x61, takes at most 60"):
+        explore(Maze.from_ascii("S" + "." * 60, "." * 61, "." * 60 + "G"))
 
 
 @needs_models
@@ -145,11 +147,17 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, beside):
 
 
 def test_slides_and_site_share_a_folder(tmp_path):
-    (tmp_path / "slides.html").write_text("slides")
+    notebooks, made = tmp_path / "notebooks", tmp_path / "site"
+    notebooks.mkdir()
+    for name in ("06_evaluation", "09_plan_weight"):
+        shutil.copy(PROJECT / "notebooks" / f"{name}.ipynb", notebooks)
+    made.mkdir()
+    (made / "slides.html").write_text("slides")
     for _ in range(2):  # into a folder with slides, and over a site
-        site.build_page(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {"slides.html", "index.html",
-                                                              "explorer", "notebooks"}
-        assert not (tmp_path / "notebooks" / "of_before.html").exists()
-        (tmp_path / "notebooks" / "of_before.html").touch()
-    assert (tmp_path / "slides.html").read_text() == "slides"
+        site.build_page(made, notebooks=notebooks)
+        assert {path.name for path in made.iterdir()} == {"slides.html", "index.html",
+                                                          "explorer", "notebooks"}
+        assert {path.name for path in (made / "notebooks").iterdir()} == {
+            "06_evaluation.html", "09_plan_weight.html"}
+        (made / "notebooks" / "of_before.html").touch()
+    assert (made / "slides.html").read_text() == "slides"

@@ -7,7 +7,7 @@ That their outputs are still what they were is checked by ``pytest --nbval``.
 
 import ast
 import re
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
 
@@ -178,12 +178,20 @@ def tiny(tmp_path, monkeypatch) -> Path:
 
 
 def run_cells(name: str, times: int, **given) -> dict:
-    """Runs every code cell so many times, one after the other; returns the notebook's names."""
+    """Runs every code cell so many times, one after the other; returns the notebook's names.
+
+    As a guess it takes the one that the text before it gives as an instance.
+    """
     notebook = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4)
     names = {"display": lambda *things: None}  # as IPython has it
-    for cell in code_cells(notebook):
+    for before, cell in pairwise([None, *notebook.cells]):
+        if cell not in code_cells(notebook):
+            continue
+        source = cell.source
+        if source == "guess = {}":
+            source = "guess = " + re.search(r"for instance `(\{.+?\})`", before.source)[1]
         for _ in range(times):
-            exec(compile(cell.source, name, "exec"), names)
+            exec(compile(source, name, "exec"), names)
             if "parameters" in cell.metadata.get("tags", []):
                 names |= given
     return names
@@ -212,6 +220,20 @@ def test_every_cell_twice(tiny):
                          ("21_searchformer", "smoke/searchformer"),
                          ("22_diffusion", "smoke/diffusion")):
         assert run_cells(name, 2)["folder"] == PROJECT / "results" / folder
+    for name in ("10_position", "14_given", "15_subtext", "16_latents"):
+        assert run_cells(name, 1)["guess"]
+
+
+def test_a_guess_is_drawn_into_a_figure(notebook):
+    """Most notebooks that ask for a prediction take it; what it is stands before it."""
+    guesses = [i for i, cell in enumerate(notebook.cells) if cell.source == "guess = {}"]
+    asks = any("redict" in cell.source for cell in notebook.cells)
+    number = int(re.match(r"# (\d+)", notebook.cells[0].source)[1])
+    in_words = (2, 3, 11, 20, 21)  # these ask for what no figure of theirs has
+    assert bool(guesses) == (asks and number not in in_words)
+    for i in guesses:
+        assert re.search(r"for instance `\{.+?\}`", notebook.cells[i - 1].source)
+        assert any("with_guess(" in cell.source for cell in notebook.cells[i:])
 
 
 def test_runs_lie_in_the_project_wherever_one_is(tmp_path, monkeypatch):

@@ -177,18 +177,21 @@ export function readExample(words, rows, cols) {
  * @param {string} text
  * @param {number} [rows] the grid's size; as of `mazeOfPrompt` where it is not given
  * @param {number} [cols]
- * @returns {{maze: Maze, response: string[]}} the response is empty where none follows
+ * @returns {{maze: Maze, response: string[], sized: boolean}} the response is empty where none
+ *   follows; `sized` says whether the text told the grid's size, as a map does
  * @throws {Error} none of these, or another size
  */
 export function parseLine(text, rows, cols) {
-  const trimmed = text.trim();
+  const trimmed = text.trim(); // of a byte order mark too
   let found;
-  if (/^[{[]/.test(trimmed)) {
-    found = readExample(splitWords(textOfJson(trimmed)), rows, cols);
+  if (!trimmed) {
+    throw new Error("line: got nothing, takes a line of the data or a map");
+  } else if (/^[{[]/.test(trimmed)) {
+    found = { ...readExample(splitWords(textOfJson(trimmed)), rows, cols), sized: false };
   } else if (/^query(\s|$)/.test(trimmed)) {
-    found = readExample(splitWords(trimmed), rows, cols);
+    found = { ...readExample(splitWords(trimmed), rows, cols), sized: false };
   } else {
-    found = { maze: mazeOfMap(text), response: [] };
+    found = { maze: mazeOfMap(text.replace(/^\ufeff/, "")), response: [], sized: true };
   }
   const { maze } = found;
   checkSides(maze.rows, maze.cols);
@@ -204,6 +207,10 @@ function textOfJson(line) {
     text = JSON.parse(line).text;
   } catch { /* the same is wrong with it as with JSON of another form */ }
   if (typeof text !== "string") {
+    const lines = line.split(/\s*\n\s*/);
+    if (lines.length > 1 && lines.every((one) => /^\{.*\}$/.test(one))) {
+      throw new Error(`line: got ${lines.length} lines, takes one`);
+    }
     throw new Error('got no JSON object with a string under "text"');
   }
   return text;
@@ -218,7 +225,9 @@ function mazeOfMap(text) {
     }
     const foreign = line.match(/[^#. SG]/u);
     if (foreign) {
-      throw new Error(`row ${row + 1}: got '${foreign[0]}', takes # (wall), . or space (free), `
+      const mark = /\p{C}/u.test(foreign[0]) ? "a character that cannot be shown"
+        : `'${foreign[0]}'`;
+      throw new Error(`row ${row + 1}: got ${mark}, takes # (wall), . or space (free), `
         + "S (start) and G (goal)");
     }
   });

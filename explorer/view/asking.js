@@ -15,7 +15,9 @@ export const MOST_SLOTS = 3;
 const SHOWN = 5; // of the words that a model thought of
 const PAUSE = 30; // milliseconds between two views of an answer that is being written
 
-const EMPTY = { words: [], chances: [], events: [], verdict: null, published: null, problem: null };
+const EMPTY = {
+  words: [], chances: [], events: [], verdict: null, published: null, problem: null, remark: null,
+};
 
 /** Which stored answers one can ask for: {name, label, fits(verdict)}. */
 export const SEARCHES = [
@@ -40,6 +42,7 @@ async function* expected(model, prompt, gap, ids) {
 export function createAsker(store, data, load) {
   const files = new Map(); // what was loaded, by name
   const running = new Map(); // slot id → AbortController
+  const looking = new Map(); // slot id → the search for a stored answer that counts
   let asked = null; // the maze that was asked last
   let numbered = 0;
 
@@ -68,7 +71,7 @@ export function createAsker(store, data, load) {
     store.set({
       slots: [...store.state.slots, {
         ...EMPTY, id: numbered, model: name, gap: 0, temperature: 0, seed: 1, given: null,
-        origin: null, status: "idle",
+        origin: null, status: "idle", maze: null, looking: false,
       }],
     });
     return ask(numbered);
@@ -89,12 +92,13 @@ export function createAsker(store, data, load) {
     stop(id);
     const control = new AbortController();
     running.set(id, control);
-    const { model: name, gap, temperature, seed, given } = { ...slotOf(id), ...changes };
+    const before = slotOf(id);
+    const { model: name, gap, temperature, seed, given } = { ...before, ...changes };
     const { maze, moments } = store.state;
     const traced = hasTrace(name);
     const words = [traced ? "reasoning" : "solution"];
     const chances = [null];
-    change(id, { ...EMPTY, ...changes, words, status: "running" });
+    change(id, { ...EMPTY, ...changes, words, maze, status: "running" });
     store.set({ moments: { ...moments, models: Infinity }, playing: false });
     const here = () => running.get(id) === control;
     const tell = (also = {}) => {
@@ -119,6 +123,11 @@ export function createAsker(store, data, load) {
       const { words: tokens, encode } = vocabulary(model.rows, model.cols);
       const prompt = encode([...promptWords(maze), words[0]].join(" "));
       const forced = encode((given || []).join(" "));
+      const room = model.config.context - prompt.length - forced.length;
+      if (room < (forced.at(-1) === END_ID ? 0 : 1)) {
+        throw new Error(`The trace is too long: it has ${forced.length} words, and behind this maze `
+          + `the model has places for ${model.config.context - prompt.length - 1}.`);
+      }
       let shown = 0;
       const take = (token, logits) => {
         const top = topTokens(logits, logits.length, temperature || 1);
@@ -133,7 +142,6 @@ export function createAsker(store, data, load) {
         if (!here()) return;
         take(token, logits);
       }
-      const room = model.config.context - prompt.length - forced.length;
       if (forced.at(-1) !== END_ID) {
         const writing = answer(model, prompt, {
           gap, temperature, seed, given: forced, signal: control.signal,
@@ -144,11 +152,18 @@ export function createAsker(store, data, load) {
       }
       tell({ status: "done" });
     } catch (error) {
-      if (here()) change(id, { status: "failed", problem: sentence(error) });
+      const problem = sentence(error); // what was there on this maze comes back
+      if (here()) {
+        change(id, before.maze === maze && before.model === name && before.status !== "running"
+          ? { ...before, problem } : { status: "failed", problem });
+      }
     } finally {
       if (here()) running.delete(id);
     }
   }
+
+  /** Says what is wrong with what somebody asks for; the answer that is there stays. */
+  const complain = (id, problem) => change(id, { problem });
 
   /** Ends the writing; what is there stays, and is judged. */
   function halt(id) {
@@ -172,6 +187,9 @@ export function createAsker(store, data, load) {
   async function showStored(id, distribution, search) {
     const { model } = slotOf(id);
     const { maze } = store.state;
+    const mine = {};
+    looking.set(id, mine);
+    change(id, { looking: true });
     const { file } = data.responses.find((stored) => (
       stored.model === model && stored.distribution === distribution));
     try {
@@ -184,6 +202,7 @@ export function createAsker(store, data, load) {
         const words = responses[index].split(" ");
         await pause();
         if (!search.fits(judge(mazes[index], words, hasTrace(model)))) continue;
+        if (looking.get(id) !== mine) return;
         if (store.state.maze !== maze || slotOf(id)?.model !== model) return; // asked otherwise since
         asked = mazes[index];
         takeMaze(store, mazes[index], null, {
@@ -197,6 +216,8 @@ export function createAsker(store, data, load) {
       store.set({ error: `None of its ${responses.length} answers there is like that.` });
     } catch (error) {
       store.set({ error: sentence(error) });
+    } finally {
+      if (looking.get(id) === mine) change(id, { looking: false });
     }
   }
 
@@ -218,8 +239,7 @@ export function createAsker(store, data, load) {
   });
 
   return {
-    add, remove, ask, halt, begin, showStored,
-    hasTrace,
+    add, remove, ask, halt, begin, showStored, complain, hasTrace,
     stopAll: () => [...running.keys()].forEach(stop),
   };
 }

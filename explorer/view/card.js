@@ -100,9 +100,12 @@ export function createCard(store, asker, data, id) {
   // ── asked otherwise ──
 
   const settings = { gap: 0, temperature: 0, seed: 1 };
-  const gap = numeral(0, -200, 1000, (value) => asker.ask(id, { gap: value }));
-  const temperature = numeral(0, 0, 3, (value) => asker.ask(id, { temperature: value }), { step: 0.1, inputmode: "decimal" });
-  const seed = numeral(1, 0, 999999, (value) => asker.ask(id, { seed: value }));
+  const setting = (name, value, low, high, attributes) => numeral(value, low, high, (kept, said) => (
+    kept === null ? asker.complain(id, said) : asker.ask(id, { [name]: kept, remark: said })),
+  attributes);
+  const gap = setting("gap", 0, -200, 1000);
+  const temperature = setting("temperature", 0, 0, 3, { step: 0.05, inputmode: "decimal" });
+  const seed = setting("seed", 1, 0, 999999);
   const otherwise = element("details", {}, element("summary", {}, "Ask otherwise"),
     element("div", { class: "row" }, field("gap", gap), field("temperature", temperature),
       field("seed of its draws", seed)),
@@ -128,15 +131,15 @@ export function createCard(store, asker, data, id) {
     put(traceIn(slot.words).slice(0, 5 * Math.min(store.state.moments.models, slot.events.length)));
   });
   const write = (andPlan) => {
-    const given = [...splitWords(text.value), ...(andPlan ? ["solution"] : [])];
+    const written = splitWords(text.value);
+    const given = andPlan && !written.includes("solution") ? [...written, "solution"] : written;
     const { maze } = store.state;
     const { ids } = vocabulary(maze.rows, maze.cols);
     const unknown = given.find((word) => !ids.has(word));
-    if (unknown) {
-      say(problem, `The word “${unknown}” is none that the model knows.`);
-      return;
-    }
-    asker.ask(id, { given, origin: null });
+    if (unknown) asker.complain(id, `The word “${unknown}” is none that the model knows.`);
+    else if (given.slice(0, -1).includes("end")) {
+      asker.complain(id, "The word “end” ends an answer: nothing can follow it.");
+    } else asker.ask(id, { given, origin: null });
   };
   const changing = element("details", {}, element("summary", {}, "Change the trace"),
     field("The trace; the model goes on behind it", text),
@@ -213,10 +216,10 @@ export function createCard(store, asker, data, id) {
     });
     const running = slot.status === "running";
     const written = plural(Math.max(0, slot.words.length - 1), "word");
-    say(state, [{ running: `writing, ${written}`, done: written, stopped: `stopped after ${written}`,
+    say(state, slot.looking ? "looking through its answers…" : [{ running: `writing, ${written}`, done: written, stopped: `stopped after ${written}`,
       failed: "no answer" }[slot.status] || "", slot.origin
       ? `stored answer ${slot.origin.index + 1} of ${slot.origin.of}`
-      : slot.given ? `${slot.given.length} of them given` : ""].filter(Boolean).join(", "));
+      : slot.given ? `${slot.given.length} of them given` : "", slot.remark].filter(Boolean).join(", "));
     show(halt, running);
     show(again, ["stopped", "failed"].includes(slot.status) || (!running && slot.temperature > 0));
     say(again, slot.temperature > 0 ? "Draw again" : "Ask again");
@@ -227,7 +230,7 @@ export function createCard(store, asker, data, id) {
     }
     say(cut, `Cut after ${plural(at, "event")}`);
     if (slot.words !== settings.words) {
-      if (!running && document.activeElement !== text && settings.status !== slot.status) put(traceIn(slot.words));
+      if (!running && !slot.problem && document.activeElement !== text && settings.status !== slot.status) put(traceIn(slot.words));
       settings.words = slot.words;
       settings.status = slot.status;
       if (told === null || !slot.chances[told]) tellOf(null);

@@ -56,15 +56,30 @@ export function choice(options, value, onchange, attributes = {}) {
   return select;
 }
 
+/**
+ * A number. What is none brings back the number before; what is no whole one, or too small or
+ * large, becomes the nearest that will do.
+ *
+ * @param {(kept: number | null, said: string | null) => void} onchange gets the number, null where
+ *   none was given, and in a sentence what has been made of what was given
+ */
 export function numeral(value, low, high, onchange, attributes = {}) {
+  const step = attributes.step || 1;
+  let before = String(value);
   const input = element("input", {
     type: "number", min: low, max: high, value, inputmode: "numeric",
+    onfocus: () => { before = input.value; },
     onchange: () => {
+      if (input.value === "" || !Number.isFinite(Number(input.value))) {
+        input.value = before;
+        onchange(null, `That was no number. It takes one from ${low} to ${high}.`);
+        return;
+      }
       const given = Number(input.value);
-      const whole = attributes.step ? given : Math.round(given);
-      const kept = Math.min(Number(input.max), Math.max(Number(input.min), whole || 0));
-      input.value = kept;
-      onchange(kept);
+      const near = Math.min(high, Math.max(low, Number((Math.round(given / step) * step).toFixed(6))));
+      input.value = before = String(near);
+      onchange(near, near === given ? null : `${given} was taken as ${near}: it takes ${
+        step === 1 ? "a whole number" : `steps of ${step}`} from ${low} to ${high}.`);
     },
     ...attributes,
   });

@@ -36,27 +36,64 @@ export function drawAnother(store, changes, also = {}) {
 
 /** Takes the maze of a line of text, of any size in the search, of the models' for them. */
 export function readLine(store, text) {
-  const size = sizeWanted(store.state);
-  const { rows, cols } = size || store.state.maze;
+  const { state } = store;
+  const wanted = sizeWanted(state);
   try {
-    takeMaze(store, read(text, rows, cols, !size), null, { note: "This is the maze of your line." });
+    const { maze, sized, response } = read(text, wanted || state.maze, !wanted, state.largest);
+    const note = ["This is the maze of your line."];
+    if (!sized && !wanted) {
+      note.push("A line does not say how large its grid is: it was read as one of "
+        + `${maze.rows} rows and ${maze.cols} columns, which can be changed above.`);
+    }
+    if (response.length) note.push("The answer that follows its walls is left out.");
+    takeMaze(store, maze, null, { note: note.join(" "), ...sizeOfOwn(state, maze) });
   } catch (error) {
     store.set({ error: sentence(error) });
   }
 }
 
 /** A prompt does not say how large its grid is: of this size if it fits, else the smallest. */
-function read(text, rows, cols, anySize) {
-  let maze;
+function read(text, { rows, cols }, anySize, largest) {
+  let found;
   try {
-    maze = parseLine(text, rows, cols).maze;
+    found = parseLine(text, rows, cols);
   } catch (error) {
     if (!anySize) throw error;
-    maze = parseLine(text).maze;
+    found = parseLine(text);
+  }
+  const { maze } = found;
+  if (Math.max(maze.rows, maze.cols) > largest) {
+    throw new Error(`The explorer shows grids of at most ${largest} rows and columns, and this one `
+      + `has ${maze.rows} and ${maze.cols}.`);
   }
   const [wrong] = checkMaze(maze);
   if (wrong) throw new Error(wrong);
-  return maze;
+  return found;
+}
+
+/** The next maze that is drawn is as large as the one on show. */
+function sizeOfOwn(state, { rows, cols }) {
+  return sizeWanted(state) ? {} : { drawn: { ...state.drawn, rows, cols } };
+}
+
+/** A maze of one's own gets other rows or columns: free ones, or some fewer. */
+export function resize(store, changes, also = {}) {
+  const { maze } = store.state;
+  const { rows, cols } = { ...maze, ...changes };
+  for (const name of ["start", "goal"]) {
+    const [x, y] = maze[name];
+    if (x >= cols || y >= rows) {
+      store.set({ error: `The ${name} ${cellName(maze[name])} would lie off a grid of ${rows} rows `
+        + `and ${cols} columns. Move it first.` });
+      return;
+    }
+  }
+  const walls = new Uint8Array(rows * cols);
+  walls.forEach((_, index) => {
+    const [x, y] = [index % cols, Math.floor(index / cols)];
+    if (x < maze.cols && y < maze.rows) walls[index] = maze.walls[y * maze.cols + x];
+  });
+  edited(store, { ...maze, rows, cols, walls }, { ...sizeOfOwn(store.state, { rows, cols }), ...also });
 }
 
 /** The size that a maze must have, null where any will do. */
@@ -94,7 +131,7 @@ export function fillWalls(store, wall) {
 }
 
 /** A maze changed by hand: its whole search is shown at once. */
-function edited(store, maze) {
+function edited(store, maze, also = {}) {
   const wrong = checkMaze(maze);
   if (wrong.length) {
     store.set({ error: wrong[0] });
@@ -102,7 +139,7 @@ function edited(store, maze) {
   }
   const facts = factsOf(maze, null);
   const moments = { ...store.state.moments, search: facts.events.length };
-  takeMaze(store, maze, null, { moments });
+  takeMaze(store, maze, null, { moments, ...also });
 }
 
 export function sentence(error) {

@@ -1,23 +1,28 @@
 // Chooses the maze: a generator's, one of your own, or that of a line of text.
 
 import { GENERATORS } from "../engine/generators.js";
-import { promptWords } from "../engine/maze.js";
+import { SMALLEST_SIDE, promptWords } from "../engine/maze.js";
 import { button, change, choice, element, field, numeral, say, show } from "./dom.js";
-import { drawAnother, fillWalls, readLine, sizeWanted } from "./mazes.js";
+import { drawAnother, fillWalls, readLine, resize, sizeWanted } from "./mazes.js";
 
-const LARGEST = 30;
 const OWN = "own";
 
 export function createPicker(store) {
   const { drawn } = store.state;
-  const redraw = (changes) => drawAnother(store, changes);
+  const redraw = (changes, also) => drawAnother(store, changes, also);
+  /** Another number: another maze, or, as a size, the same with more or less of it. */
+  const numbered = (name, most, low = 0) => numeral(drawn[name], low, most, (value, said) => {
+    if (value === null) return store.set({ error: said });
+    const own = !store.state.source && ["rows", "cols"].includes(name);
+    return (own ? resize.bind(null, store) : redraw)({ [name]: value }, { note: said });
+  });
   const generator = choice([...GENERATORS.map(({ name, label }) => [name, label]),
     [OWN, "your own"]], drawn.generator,
   (name) => (name === OWN ? store.set({ editing: true }) : redraw({ generator: name })));
-  const cols = numeral(drawn.cols, 3, LARGEST, (value) => redraw({ cols: value }));
-  const rows = numeral(drawn.rows, 3, LARGEST, (value) => redraw({ rows: value }));
-  const index = numeral(drawn.index, 0, 999999, (value) => redraw({ index: value }));
-  const seed = numeral(drawn.seed, 0, 999999, (value) => redraw({ seed: value }));
+  const cols = numbered("cols", store.state.largest, SMALLEST_SIDE);
+  const rows = numbered("rows", store.state.largest, SMALLEST_SIDE);
+  const index = numbered("index", 999999);
+  const seed = numbered("seed", 999999);
   const size = element("div", { class: "pair" }, field("columns", cols), field("rows", rows));
   const fixed = element("p", { class: "quiet fixed" });
   const another = button("Another maze", () => redraw({ index: store.state.drawn.index + 1 }),
@@ -75,7 +80,7 @@ export function createPicker(store) {
       line.value = JSON.stringify({ text: promptWords(state.maze).join(" ") });
     }
     say(alert, state.error || "");
-    say(note, [state.note, state.solvable ? "" : "No way leads from start to goal in this maze. A* closes "
+    say(note, [state.error ? "" : state.note, state.solvable ? "" : "No way leads from start to goal in this maze. A* closes "
       + "every cell it can reach, and then has nothing left to do."].filter(Boolean).join(" "));
   }
 

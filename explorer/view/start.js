@@ -19,7 +19,7 @@ export function firstState(data) {
     ...facts, id: `explorer-${explorers}`, view: data.view || data.views[0], drawn, size, version: 0,
     moments: { search: fullest(facts), models: Infinity },
     playing: false, pause: 500, numbers: maze.cols <= 8, cell: null, hover: null, editing: false,
-    error: null, note: null, slots: [], aside: null, lent: null, live: true,
+    largest: data.largest, error: null, note: null, slots: [], aside: null, lent: null, live: true,
   };
 }
 

@@ -11,7 +11,7 @@ from helpers.engine.files import PROJECT
 from helpers.evaluation import judge
 from helpers.maze import Maze
 from helpers.rules import plan_break, read_events, sections, trace_breaks
-from helpers.share.box import Stored, read_responses
+from helpers.share.box import ResponsesError, Stored, read_responses
 from helpers.show.figures import (
     CLOSED,
     OPEN,
@@ -22,7 +22,15 @@ from helpers.show.figures import (
     put_order,
     put_plan,
 )
-from helpers.show.looks import FAINT, VERMILION, Figure, look_of_condition, new_figure, styled
+from helpers.show.looks import (
+    FAINT,
+    VERMILION,
+    Figure,
+    look_of_condition,
+    new_figure,
+    nothing,
+    styled,
+)
 from helpers.show.words import model_place
 from helpers.study.specs import ModelSpec
 
@@ -56,6 +64,23 @@ def find(stored: Stored, **wanted: bool) -> np.ndarray:
     found = np.logical_and.reduce([(rows[name] == value).fillna(False).to_numpy(bool)
                                    for name, value in wanted.items()])
     return np.flatnonzero(found)
+
+
+def draw_published(scale: str, distribution: str, index: int) -> Figure:
+    """What the published models of a scale answered to one of its test mazes.
+
+    An empty figure where no answers are published, or where they cannot be read any more.
+    """
+    try:
+        found = published_answers(scale, distribution)
+    except ResponsesError:
+        found = {}
+    if not found:
+        figure, ((ax,),) = new_figure(1, 1, (6, 2))
+        nothing(ax)
+        return figure
+    maze = next(iter(found.values())).corpus.mazes.maze(index)
+    return draw_answers(maze, {name: text_of(stored, index) for name, stored in found.items()})
 
 
 @styled
@@ -97,8 +122,8 @@ def draw_answers(maze: Maze, answers: dict[str, str]) -> Figure:
         Patch(facecolor=CLOSED, edgecolor=WALLED, lw=0, hatch="////", label="closed, but a wall"),
         Line2D([], [], color=VERMILION, lw=3, label="plan")],
         loc="outside lower center", ncols=3)
-    figure.alt = (f"Answers of {len(answers)} models to one {maze.rows}×{maze.cols} maze. "
-                  + "; ".join(said) + ".")
+    figure.alt = (f"Answers of {len(answers)} model{'s' * (len(answers) > 1)} to one "
+                  f"{maze.rows}×{maze.cols} maze. {'; '.join(said)}.")
     return figure
 
 

@@ -31,27 +31,20 @@ from helpers.show.words import percent, seeds_of, span
 
 
 @styled
-def draw_headline(table: pd.DataFrame, guess: dict[str, dict[str, float]] | None = None
-                  ) -> Figure:
+def draw_headline(table: pd.DataFrame) -> Figure:
     """Plan validity and trace validity of each condition on each distribution.
 
     Args:
         table: as `evaluation.headline` gives it. Bars are the table's own intervals; with
             several seeds each stands for itself.
-        guess: what a reader expects of valid plans, in per cent, by condition and distribution;
-            drawn as stars.
-
-    Raises:
-        ValueError: a guess of what the table does not have, or beyond 0 to 100 per cent.
     """
     figure, ((plans, traces),) = new_figure(1, 2, (12, 5), sharey=True)
     _dots(plans, table, "plan_valid")
     _dots(traces, table.dropna(subset="trace_valid"), "trace_valid")
-    _stars(plans, table, guess or {})
     plans.set(title="Is the plan valid?", ylabel="valid responses")
     traces.set(title="Is the trace a valid A* run?", ylabel="")
-    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals"
-                          + "; stars: guessed" * bool(guess), lines=False)
+    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals",
+           lines=False)
     figure.alt = ("Plan and trace validity by condition and distribution, "
                   f"{seeds_of(table)}, n = {span(table['n'])} test mazes a point. "
                   f"Valid plans: {extremes(table, 'plan_valid')}. "
@@ -74,22 +67,6 @@ def _dots(ax: Axes, table: pd.DataFrame, rate: str) -> None:
                    for name in distributions])
     ax.set_xlim(-0.5, max(len(distributions) - 0.5, 0.5))
     percent_axis(ax)
-
-
-def _stars(ax: Axes, table: pd.DataFrame, guess: dict[str, dict[str, float]]) -> None:
-    distributions, conditions = (list(table[name].unique())
-                                 for name in ("distribution", "condition"))
-    for condition, rates in guess.items():
-        for distribution, rate in rates.items():
-            for got, known in ((condition, conditions), (distribution, distributions)):
-                if got not in known:
-                    raise ValueError(f"guess: got {got!r}, takes one of {', '.join(known)}")
-            if not 0 <= rate <= 100:
-                raise ValueError(f"guess: got {rate}, takes 0 to 100 per cent")
-            x = (distributions.index(distribution)
-                 + aside(conditions.index(condition), len(conditions), 0.6))
-            ax.plot(x, rate / 100, ls="", marker="*", markersize=15, markerfacecolor="none",
-                    markeredgewidth=1.5, color=look_of_condition(condition).colour)
 
 
 @styled
@@ -184,7 +161,8 @@ def draw_given(table: pd.DataFrame) -> Figure:
 
     Args:
         table: rates with ``given``, ``plan_valid`` and ``plan_follows_trace``; models of a
-            condition together, a panel a distribution.
+            condition together, a panel a distribution. Bars are the table's own intervals, where
+            it has some.
     """
     distributions = list(table["distribution"].unique())
     figure, axes = new_figure(2, max(len(distributions), 1),
@@ -198,8 +176,9 @@ def draw_given(table: pd.DataFrame) -> Figure:
                              & (table["condition"] == condition)]
                 x = part["given"].map(kinds.index) + aside(i, len(models), 0.4)
                 look = look_of_condition(condition)
-                ax.plot(x, part[fits].to_numpy(float), ls="", marker=look.marker, ms=7,
-                        color=look.colour, **look_of_seed(place))
+                ax.errorbar(x, part[fits].to_numpy(float), error_of(part, fits), ls="",
+                            marker=look.marker, ms=7, capsize=3, color=look.colour,
+                            **look_of_seed(place))
             ax.set_xticks(range(len(kinds)), kinds)
             percent_axis(ax)
             if not row:
@@ -210,7 +189,8 @@ def draw_given(table: pd.DataFrame) -> Figure:
         return figure
     for ax in axes[1]:
         ax.set_xlabel("trace given")
-    legend(figure, table, f"n = {span(table['n'])} test mazes a point", lines=False)
+    legend(figure, table, f"n = {span(table['n'])} test mazes a point; bars: 95 % intervals",
+           lines=False)
     figure.alt = (f"How often the plan fits the maze, and the trace, by the trace given, "
                   f"{seeds_of(table)}. " + " ".join(
                       f"Given {kind}: maze {extremes(part, 'plan_valid')}; "

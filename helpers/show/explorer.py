@@ -24,7 +24,7 @@ from helpers.conditions import CONDITIONS
 from helpers.engine.files import PROJECT, atomic
 from helpers.generators import GENERATORS
 from helpers.language import Vocabulary
-from helpers.maze import Maze, check_choice
+from helpers.maze import Maze, MazeError, check_choice
 from helpers.show.words import model_label, model_place
 from helpers.study.specs import ModelSpec
 
@@ -34,6 +34,7 @@ SCALES = ("laptop", "smoke")  # whose models are shown: the first that there is
 TOYS = ("The models here are toys of the smoke scale: they show that every step works, and nothing "
         "about the question.")
 SIDE = 8  # of mazes in the search, where models know smaller ones
+LARGEST = 60  # rows or columns of a grid that a page still shows without standing still
 
 # ── what the explorer shows ─────────────────────────────────────────────────────────────
 
@@ -53,7 +54,7 @@ def facts(folder: Path | None) -> dict:
     conditions = {name: {"label": known.label, "colour": known.colour, "marker": known.marker,
                          "has_trace": known.has_trace} for name, known in CONDITIONS.items()}
     told = {"views": ["search"], "conditions": conditions, "models": [], "responses": [],
-            "shown": [], "left_out": [], "size": None, "caution": "",
+            "shown": [], "left_out": [], "size": None, "caution": "", "largest": LARGEST,
             "drawn": {"generator": "wilson", "rows": SIDE, "cols": SIDE, "seed": 42}}
     if folder is None:
         return told
@@ -174,12 +175,15 @@ def explore(maze: Maze | None = None, view: str = "search") -> Explorer:
             are published, there is the search alone.
 
     Raises:
-        MazeError: another view.
+        MazeError: another view, or a maze of more than 60 rows or columns.
     """
     check_choice("view", view, VIEWS)
     folder = models_folder()
     told = facts(folder if maze is None else None)
     if maze is not None:
+        if max(maze.rows, maze.cols) > LARGEST:
+            raise MazeError(f"maze: got {maze.rows}x{maze.cols}, takes at most {LARGEST} rows and "
+                            "columns")
         vocabulary = Vocabulary(maze.rows, maze.cols)
         told["maze"] = {"rows": maze.rows, "cols": maze.cols,
                         "prompt": vocabulary.decode(vocabulary.prompt_ids(maze))}

@@ -69,10 +69,16 @@ NOTEBOOK = """\
 """
 
 
-def build_page(target: str | Path, results: Path = PROJECT / "results") -> Path:
+def build_page(target: str | Path, results: Path = PROJECT / "results",
+               notebooks: Path = PROJECT / "notebooks") -> Path:
     """Writes the site into a folder, in place of the one that it wrote before.
 
     The slides of ``make slides``, which lie there too, stay.
+
+    Args:
+        target: the folder; it is made where there is none.
+        results: with a folder for each scale.
+        notebooks: executed ones, pages of which are made.
 
     Raises:
         FileExistsError: the folder holds something else than a site.
@@ -94,8 +100,9 @@ def build_page(target: str | Path, results: Path = PROJECT / "results") -> Path:
         json.dump(told, file)
     with open(explorer / "site.css", "a", encoding="utf-8") as file:
         file.write(code_colours())
-    pages = [write_notebook(path, target / "notebooks") for path in
-             sorted((PROJECT / "notebooks").glob("[0-9]*.ipynb"))]
+    exporter = page_exporter()
+    pages = [write_notebook(path, target / "notebooks", exporter)
+             for path in sorted(notebooks.glob("[0-9]*.ipynb"))]
     write_index(target, told, pages)
     return target
 
@@ -123,12 +130,17 @@ from the trace of the maze itself, some from that of another one, some from none
         file.write(page)
 
 
-def write_notebook(source: Path, folder: Path) -> tuple[Path, str, str]:
-    """Writes a notebook as a page. Returns its path, its title and, as HTML, its aim."""
-    notebook = nbformat.read(source, as_version=4)
+def page_exporter() -> HTMLExporter:
+    """Makes pages of notebooks; one for all, for reading its templates takes longer than a page."""
     exporter = HTMLExporter(extra_loaders=[DictLoader({"page.html.j2": NOTEBOOK})],
                             template_file="page.html.j2", exclude_anchor_links=True)
     exporter.register_filter("markdown2html", markdown)
+    return exporter
+
+
+def write_notebook(source: Path, folder: Path, exporter: HTMLExporter) -> tuple[Path, str, str]:
+    """Writes a notebook as a page. Returns its path, its title and, as HTML, its aim."""
+    notebook = nbformat.read(source, as_version=4)
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'href="([^":]+)\.ipynb"', r'href="\1.html"', body)
     text = notebook.cells[0].source

@@ -40,6 +40,7 @@ from helpers.study.specs import ModelSpec
 
 ENGINE = sorted((PROJECT / "explorer" / "engine").glob("*.js"))
 SMOKE = PROJECT / "results" / "smoke"
+LAPTOP = PROJECT / "results" / "laptop" / "models"
 MODELS = sorted((SMOKE / "models").glob("*.safetensors"))
 ANSWERS = sorted((SMOKE / "responses").glob("*/*.jsonl.gz"))
 in_browser = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -175,14 +176,14 @@ def python_draws(generator, rows, cols, seed, index, split="test", params=None) 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_mazes_of_a_seed(engine, generator):
     cases = [(generator, rows, cols, seed, index, split)
-             for rows, cols in SIZES for seed in (0, 42, 2**40 + 5) for split in SPLITS
-             for index in (0, 1, 2, 3, 77, 99_999)]
+             for rows, cols in SIZES for seed in (0, 2**40 + 5) for split in SPLITS
+             for index in (0, 1, 99_999)]
     assert drawn(engine, cases) == [python_draws(*case) for case in cases]
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_large_mazes_of_a_seed(engine, generator):
-    cases = [(generator, 30, 30, 42, index, "test") for index in range(4)]
+    cases = [(generator, 30, 30, 42, index, "test") for index in range(2)]
     assert drawn(engine, cases) == [python_draws(*case) for case in cases]
 
 
@@ -327,7 +328,7 @@ def parsed(engine, text: str, *size: int):
 
 @pytest.mark.parametrize("text", [
     PROMPT, f'{{"text":"{PROMPT}"}}\n', f' {{"text": "{PROMPT}", "id": 1}}', "S.#\n#..\n..G",
-    "\nS #\r\n#  \r\n..G\r\n\r\n"])
+    "\ufeffS.#\n#..\n..G", f"\ufeff{PROMPT}", "\nS #\r\n#  \r\n..G\r\n\r\n"])
 def test_lines_of_all_forms(engine, text):
     maze = Maze.from_ascii("S.#", "#..", "..G")
     assert parsed(engine, text) == [plain(maze), ""]
@@ -349,7 +350,10 @@ def test_prompt_on_a_larger_grid_than_its_cells_need(engine):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("", "map: got 0 times S, takes one S and one G"),
+    ("", "line: got nothing, takes a line of the data or a map"),
+    (" \n\ufeff", "line: got nothing"),
+    (f'{{"text": "{PROMPT}"}}\n{{"text": "{PROMPT}"}}\n', "line: got 2 lines, takes one"),
+    ("S.\0\n...\n..G", "row 1: got a character that cannot be shown, takes # (wall)"),
     ("{", 'got no JSON object with a string under "text"'),
     ("[1]", 'got no JSON object with a string under "text"'),
     ("null", "row 1: got 'n', takes # (wall), . or space (free), S (start) and G (goal)"),
@@ -406,9 +410,9 @@ def python_searches(maze: Maze) -> list:
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_search(engine, generator):
-    mazes = [part.maze(i) for rows, cols in [*SIZES, (30, 30)]
-             for part in [Sampler(generator, rows, cols, split="test", sampling="indexed").take(20)]
-             for i in range(20)]
+    mazes = [part.maze(i) for rows, cols, count in [*((*size, 8) for size in SIZES), (30, 30, 1)]
+             for part in [Sampler(generator, rows, cols, split="test", sampling="indexed")
+                          .take(count)] for i in range(count)]
     assert searched(engine, mazes) == [python_searches(maze) for maze in mazes]
 
 
@@ -454,8 +458,8 @@ def test_open_list(engine, data):
 
 def test_parents(engine):
     """Back from the goal they are the plan."""
-    mazes = Sampler("searchformer", 12, 12, split="test", sampling="indexed").take(60)
-    for maze in map(mazes.maze, range(60)):
+    mazes = Sampler("searchformer", 12, 12, split="test", sampling="indexed").take(20)
+    for maze in map(mazes.maze, range(20)):
         trace, plan = solve(maze)
         entries = engine("""({search, openListAfter}, given) => {
             const maze = mazeOf(given);
@@ -516,7 +520,7 @@ def is_pythons(found: dict, maze: Maze, response: str) -> None:
         assert found["statuses"][trace.event] == "broken"
 
 
-@settings(in_browser, max_examples=150)
+@settings(in_browser, max_examples=40)
 @given(data=st.data())
 def test_verdicts_on_mutants(engine, data):
     """Of each maze 20 at once, which the browser judges in one go; likewise below."""
@@ -538,7 +542,7 @@ def python_publishes(maze: Maze, text: str) -> tuple:
     return plan.valid, trace and trace.valid
 
 
-@settings(in_browser, max_examples=150)
+@settings(in_browser, max_examples=40)
 @given(data=st.data())
 def test_published_verdicts_on_mutants(engine, data):
     maze = data.draw(any_maze | scattered())
@@ -577,15 +581,15 @@ def small_changes(words: list[str], rng: np.random.Generator, count: int) -> lis
 def test_verdicts_on_small_changes(engine, generator):
     rng = np.random.default_rng(0)
     counts = {True: 0, False: 0}
-    mazes = Sampler(generator, 7, 9, split="test", sampling="indexed").take(10)
-    for maze in map(mazes.maze, range(10)):
-        texts = small_changes(right_response(maze), rng, 40)
+    mazes = Sampler(generator, 7, 9, split="test", sampling="indexed").take(3)
+    for maze in map(mazes.maze, range(3)):
+        texts = small_changes(right_response(maze), rng, 25)
         for text, found in zip(texts, judgements(engine, maze, texts), strict=True):
             is_pythons(found, maze, text)
             counts[found["traceValid"]] += 1
         assert published_verdicts(engine, maze, texts) == [
             python_publishes(maze, text) for text in texts]
-    assert min(counts.values()) > 20
+    assert min(counts.values()) > 8
 
 
 def test_published_costs_of_any_size(engine):
@@ -612,8 +616,8 @@ def test_published_costs_of_any_letter(engine):
 
 def test_what_astar_would_have_done(engine):
     """At each event of a right trace but the last, put another in its place: it names the right."""
-    mazes = Sampler("searchformer", 8, 8, split="test", sampling="indexed").take(4)
-    for maze in map(mazes.maze, range(4)):
+    mazes = Sampler("searchformer", 8, 8, split="test", sampling="indexed").take(2)
+    for maze in map(mazes.maze, range(2)):
         events = list(map(str, solve(maze).trace))
         for at, right in enumerate(events):
             wrong = " ".join(["reasoning", *events[:at], "create 7 7 c63 c63"])
@@ -890,11 +894,12 @@ def asking(condition: str, mazes: list[Maze]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_greedy_answers(engine, one_thread, path):
-    """Of each smoke model to 510 mazes."""
+    """Of the smoke models together to 510 mazes."""
     names = ["wilson", "kruskal", "dfs", "drunkards_walk", "searchformer"]
+    own, count = MODELS.index(path), 102 // len(MODELS)  # other mazes for each
     mazes = [part.maze(i) for name in names
              for part in [Sampler(name, 4, 6, split="test", sampling="indexed").take(102)]
-             for i in range(102)]
+             for i in range(own * count, (own + 1) * count)]
     prompts = asking(path.stem.rsplit("_", 1)[0], mazes)
     found = answered(engine, path.read_bytes(), [
         {"prompt": prompt.tolist(), "maxNewTokens": 120} for prompt in prompts])
@@ -905,8 +910,8 @@ def test_greedy_answers(engine, one_thread, path):
 @pytest.mark.parametrize("gap", [23, -4])
 def test_greedy_answers_behind_a_gap(engine, one_thread, gap):
     path = SMOKE / "models" / "correct_1.safetensors"
-    mazes = Sampler("searchformer", 4, 6, split="test", sampling="indexed").take(60)
-    prompts = asking("correct", [mazes.maze(i) for i in range(60)])
+    mazes = Sampler("searchformer", 4, 6, split="test", sampling="indexed").take(20)
+    prompts = asking("correct", [mazes.maze(i) for i in range(20)])
     found = answered(engine, path.read_bytes(), [
         {"prompt": prompt.tolist(), "maxNewTokens": 100, "gap": gap} for prompt in prompts])
     expected = python_answers(path, prompts, 100, [len(p) - 1 for p in prompts], gap)
@@ -929,12 +934,14 @@ def test_greedy_answers_to_a_given_trace(engine, one_thread):
     are_pythons(found, *python_answers(path, whole, 40, [len(p) - 1 for p in prompts], 7))
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "results" / "laptop" / "models").glob("*_1.*")),
+@pytest.mark.parametrize("path", [LAPTOP / "correct_1.safetensors",
+                                  LAPTOP / "solution_only+gap=random_1.safetensors"],
                          ids=lambda path: path.stem)
 def test_greedy_answers_of_laptop_models(engine, one_thread, path):
-    mazes = Sampler("wilson", 8, 8, split="test", sampling="indexed").take(6)
+    """Of two, to few mazes, for they are larger: docs/performance.md has 500 of each."""
+    mazes = Sampler("wilson", 8, 8, split="test", sampling="indexed").take(2)
     condition = ModelSpec.parse(path.stem).condition
-    prompts = asking(condition, [mazes.maze(i) for i in range(6)])
+    prompts = asking(condition, [mazes.maze(i) for i in range(2)])
     found = answered(engine, path.read_bytes(), [
         {"prompt": prompt.tolist(), "maxNewTokens": 300} for prompt in prompts])
     are_pythons(found, *python_answers(path, prompts, 300, [len(p) - 1 for p in prompts]))

@@ -15,6 +15,7 @@ import pytest
 from helpers.astar import solve
 from helpers.engine.files import PROJECT
 from helpers.maze import generate
+from helpers.show import slides
 from helpers.show.site import build_page
 
 AXE = PROJECT / ".cache" / "browser" / "axe.min.js"
@@ -46,8 +47,8 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shared(page_at):
-    """The page of all tests that ask for nothing of their own."""
-    return page_at()
+    """The page of all tests that ask for nothing of their own, without motion."""
+    return page_at(color_scheme="light", reduced_motion="reduce")
 
 
 @pytest.fixture
@@ -121,9 +122,17 @@ def test_choosing_a_maze(explorer):
     page.get_by_role("button", name="Another maze").click()
     page.wait_for_function("before => document.querySelector('.stage .board').ariaLabel !== before",
                            arg=before)
-    page.get_by_role("spinbutton", name="columns").fill("900")
-    page.keyboard.press("Enter")
-    assert page.get_by_role("spinbutton", name="columns").input_value() == "30"  # the largest here
+
+    for given, kept, said in (("900", "60", "900 was taken as 60"), ("", "60", "no number"),
+                              ("3.6", "4", "a whole number"), ("7", "7", "")):
+        columns = page.get_by_role("spinbutton", name="columns")
+        columns.fill(given)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f".stage [aria-colcount='{kept}']")
+        page.wait_for_function("said => document.querySelector('.picker').innerText.includes(said)",
+                               arg=said)
+        assert columns.input_value() == kept
+    assert page.locator(".picker [role=alert]").text_content() == ""
 
 
 def test_the_maze_and_its_search_are_those_of_python(explorer):
@@ -211,11 +220,32 @@ def test_drawing_with_the_mouse(explorer):
     assert walls(page) == 3
 
 
+def test_a_maze_of_ones_own_gets_another_size(explorer):
+    """What was drawn stays, as far as there is room for it."""
+    page = explorer()
+    draw_map(page, "S.#.", "..#.", "#..G")
+    for name, given, rows, cols, left in (("columns", "5", 3, 5, 3), ("rows", "6", 6, 5, 3),
+                                          ("rows", "3", 3, 5, 3)):
+        page.get_by_role("spinbutton", name=name).fill(given)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f".stage [aria-rowcount='{rows}'][aria-colcount='{cols}']")
+        assert walls(page) == left
+    page.get_by_role("spinbutton", name="columns").fill("3")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".picker [role=alert]:has-text('The goal (3, 2) would lie off')")
+    page.wait_for_selector(".stage [aria-colcount='5']")
+    page.get_by_role("button", name="Another maze").click()  # as large as the one before
+    page.wait_for_selector(".stage [aria-rowcount='3'][aria-colcount='5']")
+    assert page.locator(".picker [role=alert]").text_content() == ""
+
+
 def test_a_line_that_is_no_maze(explorer):
     page = explorer()
     before = board_of(page).get_attribute("aria-label")
     for line, said in (("hello", "Row 1"), ('{"text": "query start 0"}', "start"),
-                       ("{", "JSON"), ("S.#\n...\n...", "G"), ("", "S"),
+                       ("{", "JSON"), ("S.#\n...\n...", "G"), ("", "nothing"),
+                       ('{"text": ""}\n{"text": ""}', "2 lines"),
+                       ("\n".join(["S" + "." * 61, "." * 62, "." * 61 + "G"]), "at most 60"),
                        ("query start 0 0 goal 2 2 wall 2 2", "wall")):
         draw_map(page, *line.split("\n"))
         page.wait_for_function("document.querySelector('.picker [role=alert]').textContent")
@@ -223,9 +253,16 @@ def test_a_line_that_is_no_maze(explorer):
         assert said.lower() in text.lower(), line
         assert text.endswith(".")
         assert board_of(page).get_attribute("aria-label") == before
-    draw_map(page, "S..", "...", "..G")
+    draw_map(page, "\ufeffS..", "...", "..G")
     page.wait_for_selector(".stage [aria-rowcount='3']")
     assert page.locator(".picker [role=alert]").text_content() == ""
+    assert page.locator(".picker .note").text_content() == "This is the maze of your line."
+    draw_map(page, "?")  # what is said of a line before is not said of this one
+    page.wait_for_selector(".picker [role=alert]:has-text('Row 1')")
+    assert page.locator(".picker .note").text_content() == ""
+    draw_map(page, "query start 0 0 goal 4 1 wall 2 2 solution plan 0 0 end")
+    page.wait_for_selector(".picker .note:has-text('3 rows and 5 columns')")
+    assert "answer" in page.locator(".picker .note").text_content()
 
 
 def test_an_unsolvable_maze(explorer):
@@ -310,7 +347,12 @@ def test_a_failure_and_a_senseless_trace(explorer):
     page = explorer("models")
     card = page.locator(".card").nth(2)
     card.get_by_text("Answers of the study").click()
+    waiting = []
+    page.route("**/swapped_1/*.jsonl.gz", lambda route: waiting.append(route))
     card.get_by_role("button", name="A failure").click()
+    card.locator(".state:has-text('looking through')").wait_for()
+    waiting.pop().continue_()
+    page.unroute("**/swapped_1/*.jsonl.gz")
     page.wait_for_selector(".state:has-text('stored answer')")
     page.wait_for_function(DONE.format(3))
     assert card.locator(".verdict .bad:has-text('Plan')").count() == 1
@@ -353,9 +395,23 @@ def test_another_trace(explorer):
     page.wait_for_function(DONE.format(3))
     assert words_of(card)[1:11] == own[:10]
 
-    text.fill("close 0 0 banana")
+    answer = words_of(card)
+    for trace, said in (("close 0 0 banana", "banana"), ("close 0 0 c0 c4 end", "“end”"),
+                        ("<unk> " * 400, "too long: it has 401 words")):
+        text.fill(trace)
+        card.get_by_role("button", name="Let it write the plan").click()
+        page.wait_for_selector(f".card [role=alert]:has-text('{said}')")
+        card.locator(".board [role=gridcell]").first.hover()  # what is said stays
+        page.wait_for_selector(".card .board .marked")
+        page.wait_for_function(DONE.format(3))
+        assert said in card.locator("[role=alert]").text_content()
+        assert words_of(card) == answer
+        assert text.input_value().split() == trace.split()
+        page.mouse.move(0, 0)
+    text.fill("close 0 0 c0 c4 solution")
     card.get_by_role("button", name="Let it write the plan").click()
-    page.wait_for_selector(".card [role=alert]:has-text('banana')")
+    page.wait_for_selector(".card .state:has-text('6 of them given')")
+    assert words_of(card)[:8].count("solution") == 1
 
 
 def test_writing_can_be_stopped(explorer):
@@ -500,37 +556,51 @@ def test_touch(explorer):
 
 def test_dark_light_and_no_motion(explorer):
     shades = {}
-    page = explorer(reduced_motion="reduce")
+    page = explorer()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         shades[scheme] = page.evaluate("getComputedStyle(document.querySelector('.bt'))"
                                        ".backgroundColor")
         assert page.evaluate("getComputedStyle(document.querySelector('.bt .ground'))"
                              ".transitionDuration") in ("0s", "0s, 0s")
+    page.emulate_media(color_scheme="light")
     assert shades == {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 25, 29)"}
 
 
 @pytest.mark.skipif(not AXE.exists(), reason=f"{AXE}: not there (make test-browser fetches it)")
 @pytest.mark.parametrize("view", ["search", "models", "index", "notebook"])
 def test_nothing_bars_anybody(explorer, page_at, built, view):
-    """axe finds nothing serious or critical: light and dark, wide, on a phone, at 200 %."""
+    """axe finds nothing serious or critical: light and dark, on a phone, at 200 %."""
     if view in ("search", "models"):
-        page = explorer(view, color_scheme="light", reduced_motion="reduce")
-        looks = [("light", 1280), ("light", 390), ("dark", 640)]
+        page = explorer(view)
+        open_all(page)
+        looks = [("light", 390), ("dark", 640)]
     else:
         path = {"index": "index.html", "notebook": "notebooks/11_answers.html"}[view]
         page = page_at(f"{built}/{path}")
-        looks = [("light", 390), ("dark", 1280)]
+        looks = [("light", 1280) if view == "index" else ("dark", 390)]
     page.add_script_tag(path=str(AXE))
-    for place, (scheme, width) in enumerate(looks):
+    for scheme, width in looks:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
-        if len(looks) == 3 and place == 1:
-            open_all(page)
         found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
         bad = [(scheme, width, one["id"], [node["html"][:200] for node in one["nodes"]][:3])
                for one in found if one["impact"] in ("serious", "critical")]
         assert not bad, bad
+    page.emulate_media(color_scheme="light")
+
+
+def test_slides_fit_the_screen_and_the_paper(shared):
+    """On a projector of 1280 × 720 and when printed nothing of a slide is out of sight."""
+    shared.set_viewport_size({"width": 1280, "height": 720})
+    shared.set_content(slides.page(slides.load_lecture()))
+    for media in ("screen", "print"):
+        shared.emulate_media(media=media)
+        cut = shared.evaluate("""() => [...document.querySelectorAll("section")].filter((slide) => (
+            slide.scrollHeight > slide.clientHeight + 2 || slide.clientHeight > innerHeight + 8))
+            .map((slide) => slide.ariaLabel)""")
+        assert not cut, media
+    shared.emulate_media(media="screen")
 
 
 def test_nothing_is_fetched_from_elsewhere(browser, built):
