@@ -43,7 +43,7 @@ def texts(ax):
 
 
 def test_looks_tell_conditions_and_generators_apart():
-    """By marker as well as by colour, conditions by line too; corruptions of a kind share theirs."""
+    """By marker and colour, conditions by line too; corruptions of a kind share a colour."""
     studied = load_scale("paper").conditions
     for names, look_of, parts in ((studied, looks.look_of_condition, 4),
                                   (GENERATORS, looks.look_of_generator, 3)):
