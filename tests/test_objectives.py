@@ -133,7 +133,7 @@ def test_what_it_costs(tmp_path):
 def test_who_is_asked_what():
     asked = EXPERIMENTS["diffusion"].evaluations(LAPTOP)
     models = {one.model.name for one in asked}
-    assert models == {f"{condition}{more}+train_examples=50000_1" for condition in CONDITIONS
+    assert models == {f"{condition}{more}+train_examples=50000_1" for condition in LAPTOP.conditions
                       for more in ("", "+objective=backwards", "+objective=diffusion")}
     assert {one.model for one in EXPERIMENTS["regime"].evaluations(LAPTOP)} & {
         one.model for one in asked} == set(models_of(LAPTOP, (("train_examples", 50_000),)))
