@@ -79,7 +79,8 @@ test-browser: .venv/.browser .cache/browser/axe.min.js chromium
 # Debian's, by root; all others are told what is missing
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get install --yes --no-install-recommends chromium; } \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update --quiet \
+	       && apt-get install --yes --no-install-recommends chromium; } \
 	  || { echo "chromium: got none, takes the system's (as root: apt-get install chromium)" >&2; \
 	       exit 2; }
 

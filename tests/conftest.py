@@ -9,8 +9,9 @@ settings.register_profile("compiled", deadline=None)
 settings.load_profile("compiled")
 
 # modules that take longest, longest first: at the end, one core would wait for the other
-LONG = ("test_recipes", "test_training", "test_run_graph", "test_compiling", "test_position",
-        "test_study", "test_products", "test_steps", "test_loss_curve", "test_decoding")
+LONG = ("test_training", "test_recipes", "test_decoding", "test_steps", "test_position",
+        "test_compiling", "test_notebooks", "test_cli", "test_equivalent", "test_study",
+        "test_run_graph", "test_products", "test_loss_curve")
 
 
 def pytest_collection_modifyitems(items):

@@ -138,13 +138,19 @@ def test_entries_are_what_they_say():
             assert was != is_
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """Of runs whose data sets are drawn once for all trainings."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.mark.parametrize("path", TRAININGS, ids=lambda path: f"{path.parts[-3]} {path.stem}")
-def test_a_published_training_begins_as_it_began(path, tmp_path, one_thread):
+def test_a_published_training_begins_as_it_began(path, root, tmp_path, one_thread):
     """Its first steps, made again with the code as it is, have the losses that were logged.
 
     Another processor sums in another order, or multiplies in another precision: within that.
     """
-    spec, run = ModelSpec.parse(path.stem), Run(load_scale(path.parts[-3]), tmp_path)
+    spec, run = ModelSpec.parse(path.stem), Run(load_scale(path.parts[-3]), root)
     training = json.loads(path.read_text(encoding="utf-8"))
     logged = json.loads(training["metrics.jsonl"].splitlines()[0])
     batches, corpus = steps.examples_of(run, spec)

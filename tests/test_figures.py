@@ -14,6 +14,7 @@ from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.maze import Maze, generate
 from helpers.show import borrowed, figures, looks, samples, tables
+from helpers.study.scale import load_scale
 
 MAZE = Maze.from_ascii("...#",
                        "S#..",
@@ -42,12 +43,17 @@ def texts(ax):
 
 
 def test_looks_tell_conditions_and_generators_apart():
-    """By marker as well as by colour, conditions by line too."""
-    for names, look_of, parts in ((CONDITIONS, looks.look_of_condition, 4),
+    """By marker and colour, conditions by line too; corruptions of a kind share a colour."""
+    studied = load_scale("paper").conditions
+    for names, look_of, parts in ((studied, looks.look_of_condition, 4),
                                   (GENERATORS, looks.look_of_generator, 3)):
         for values in list(zip(*map(look_of, names), strict=True))[:parts]:
             assert len(set(values)) == len(names)
-            assert looks.OTHER not in values
+    found = [looks.look_of_condition(name) for name in CONDITIONS]
+    assert len({look.label for look in found}) == len(CONDITIONS)
+    assert len({(look.colour, look.marker) for look in found}) == len(CONDITIONS)
+    for look in (*found, *map(looks.look_of_generator, GENERATORS)):
+        assert looks.OTHER not in look
 
 
 def test_unknown_names_have_a_look_too():

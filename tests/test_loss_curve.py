@@ -85,9 +85,8 @@ def difference(curve: np.ndarray, other: np.ndarray) -> float:
     return np.abs(curve / other - 1).max()
 
 
-@pytest.mark.parametrize(("condition", "seed"), [("correct", 3), ("swapped", 4)])
-def test_same_loss_curve_as_plain_training(tmp_path, condition, seed):
-    fast, plain = fast_curve(tmp_path, condition, seed), plain_curve(condition, seed)
+def test_same_loss_curve_as_plain_training(tmp_path):
+    fast, plain = fast_curve(tmp_path, "correct", 3), plain_curve("correct", 3)
     assert len(fast) == len(plain) == STEPS
     assert fast[-WINDOW:].mean() < 0.6 * fast[0]  # there is something to compare
     assert difference(fast, plain) < TOLERANCE

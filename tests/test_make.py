@@ -1,5 +1,9 @@
-"""What `make test-browser` asks for: installed where that may be, else named in one line."""
+"""What `make test-browser` asks for: installed where that may be, else named in one line.
 
+And the gate, which goes on without.
+"""
+
+import os
 import shutil
 import subprocess
 
@@ -37,6 +41,25 @@ def test_no_browser_and_none_to_be_had(make, programs):
 def test_root_installs_the_browser(make):
     done = make("chromium", {"id": "echo 0", "apt-get": 'echo "$@"'})
     assert done.returncode == 0
-    assert done.stdout == "install --yes --no-install-recommends chromium\n"
+    assert done.stdout == "update --quiet\ninstall --yes --no-install-recommends chromium\n"
     there = make("chromium", {"id": "exit 1", "apt-get": "exit 1", "chromium": ""})
     assert (there.returncode, there.stdout + there.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("fails", "status", "called", "said"), [
+    ("none", 0, ["test", "chromium", "test-browser"], ""),
+    ("test", 2, ["test"], ""),
+    ("chromium", 0, ["test", "chromium"], "no Chromium here"),
+    ("test-browser", 2, ["test", "chromium", "test-browser"], "")])
+def test_the_gate(tmp_path, fails, status, called, said):
+    """What cannot be tried is said; what is tried and fails, fails it."""
+    stub, log = tmp_path / "make", tmp_path / "log"
+    stub.write_text(f'#!/bin/sh\necho "$1" >> {log}\necho noise >&2\n'
+                    f'[ "$1" != {fails} ] || exit 2\n')
+    stub.chmod(0o755)
+    done = subprocess.run([PROJECT / ".ci" / "run"], text=True, capture_output=True,
+                          env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.returncode == status
+    assert log.read_text().split() == called
+    assert said in done.stdout
+    assert len(done.stdout.splitlines()) == bool(said)

@@ -33,7 +33,7 @@ from helpers.study.specs import EvaluationSpec, ModelSpec
 
 LAPTOP = load_scale("laptop")
 TINY = miniature(
-    train_examples=320, test_examples=12, validation_examples=4,
+    train_examples=160, test_examples=12, validation_examples=4,
     distributions=("wilson", "searchformer"),
     decoding=at_most(120))
 

@@ -53,81 +53,99 @@ def project(tmp_path_factory) -> Path:
     return copy
 
 
-def run(project: Path, *words) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "helpers", *map(str, words)], cwd=project,
-                          env=os.environ | {"PYTHONPATH": str(project)}, capture_output=True,
-                          text=True)
+# all in one process: the mazes of the new generator and of one that comes after it, the traces of
+# the new corruption, and what the notebooks of each step make for the new experiment
+SCRIPT = """
+import json, sys
+from pathlib import Path
+
+import numpy as np
+
+from helpers.__main__ import main
+from helpers.conditions import CONDITIONS, put_together
+from helpers.corpus import build
+from helpers.experiments import EXPERIMENTS
+from helpers.study.scale import load_scale
+
+for generator in ("spiral", "free_space"):
+    assert main(["generate", "--generator", generator, "--split", "test", "--count", "3",
+                 "--rows", "6", "--cols", "6", "--output", f"{generator}.jsonl"]) == 0
+
+scale = load_scale("mine")
+corpus = build(scale.recipe("train"))
+own, mine = (put_together(corpus, CONDITIONS[name], 1).traces for name in ("correct", "backwards"))
+for i in range(len(corpus)):
+    events, found = (each.piece(i)[1:].reshape(-1, 5) for each in (own, mine))
+    assert np.array_equal(found, events[::-1])
+print(*EXPERIMENTS["spectrum_events"].models(scale))
 
 
+def execute(notebook, **given):
+    names = {"display": lambda *things: None}  # as IPython has it
+    for cell in json.loads(Path("notebooks", f"{notebook}.ipynb").read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), notebook, "exec"), names)
+        if "parameters" in cell["metadata"].get("tags", []):
+            names |= given
+
+
+given = {"scale": "mine", "experiment": "nearness", "root": sys.argv[1]}
+execute("04_corpus", **given)
+for model in ("near_swapped+away=1_1", "near_swapped+away=100_1"):
+    for notebook in ("05_training", "06_evaluation"):
+        execute(notebook, model=model, **given)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(project) -> str:
+    """What the script says; what it makes lies in the project."""
+    return run(project, "-c", SCRIPT, str(project / "elsewhere"))
+
+
+def run(project: Path, *words: str) -> str:
+    done = subprocess.run([sys.executable, *words], cwd=project, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(project)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.usefixtures("made")
 def test_the_generator_draws_what_it_says(project):
     """And those that come after it in the registry still draw their own."""
     for generator, walls in (("spiral", None), ("free_space", 0)):
-        done = run(project, "generate", "--generator", generator, "--split", "test", "--count", 3,
-                   "--rows", 6, "--cols", 6, "--output", "-")
-        assert done.returncode == 0, done.stderr
-        counts = [json.loads(line)["text"].split(" reasoning")[0].count("wall")
-                  for line in done.stdout.splitlines()]
+        lines = (project / f"{generator}.jsonl").read_text().splitlines()
+        counts = [json.loads(line)["text"].split(" reasoning")[0].count("wall") for line in lines]
+        assert len(counts) == 3
         assert walls is None or set(counts) == {walls}
         assert walls == 0 or 0 < max(counts) < 36
 
 
-def test_a_corruption_is_a_condition_and_a_part_of_the_spectrum(project):
+def test_a_corruption_is_a_condition_and_a_part_of_the_spectrum(made):
     """What its five lines say is what a model learns from; small scales show it first."""
-    code = """if True:
-        import numpy as np
-        from helpers.conditions import CONDITIONS, put_together
-        from helpers.corpus import build
-        from helpers.experiments import EXPERIMENTS
-        from helpers.study.scale import load_scale
-        scale = load_scale("mine")
-        corpus = build(scale.recipe("train"))
-        own, mine = (put_together(corpus, CONDITIONS[name], 1).traces
-                     for name in ("correct", "backwards"))
-        for i in range(len(corpus)):
-            events, found = (each.piece(i)[1:].reshape(-1, 5) for each in (own, mine))
-            assert np.array_equal(found, events[::-1])
-        print(*EXPERIMENTS["spectrum_events"].models(scale))"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(project)})
-    assert done.returncode == 0, done.stderr
-    assert "condition='backwards', seed=1, variation=()" in done.stdout
+    assert "condition='backwards', seed=1, variation=()" in made
 
 
+@pytest.mark.usefixtures("made")
 def test_the_experiment_runs(project):
-    done = run(project, "study", "--scale", "mine", "--experiment", "nearness")
-    assert done.returncode == 0, done.stdout + done.stderr
-    table = pd.read_csv(project / "runs" / "mine" / "nearness" / "nearness.csv")
+    """`study` finds what its notebooks have made, and goes on from there.
+
+    Also where a killed study has left steps unfinished: Snakemake notes which outputs were under
+    way, and they may be there all the same. All of it lies under the root that is given.
+    """
+    folder = project / "elsewhere" / "mine"
+    unfinished = folder / ".snakemake" / "incomplete"
+    unfinished.mkdir(parents=True)
+    for away in (1, 100):
+        marker = f"jobs/evaluation_near_swapped+away={away}_1.done"
+        (unfinished / base64.b64encode(marker.encode()).decode()).touch()
+    said = run(project, "-m", "helpers", "study", "--scale", "mine", "--experiment", "nearness",
+               "--root", "elsewhere")
+    assert re.findall(r"^  (.+?) +will be made$", said, re.MULTILINE) == [
+        "analysis 23_nearness", "report 23_nearness"]
+    assert (folder / "nearness" / "report.html").exists()
+    table = pd.read_csv(folder / "nearness" / "nearness.csv")
     assert set(table["variation"]) == {"away=1", "away=100"}
     assert set(table["distribution"]) == {"wilson", "spiral", "mazes.txt"}
     assert (table["n"] == 12).all()
-    again = run(project, "study", "--scale", "mine", "--experiment", "nearness")
-    assert again.returncode == 0
-    assert "will be" not in again.stdout
-
-
-def test_what_a_killed_study_left_unfinished_is_no_obstacle(project):
-    """Snakemake notes which outputs were under way; they may be there all the same."""
-    folder = project / "runs" / "mine"
-    (folder / "nearness" / "nearness.csv").unlink()
-    for marker in folder.glob("jobs/evaluation_*.done"):
-        name = base64.b64encode(f"jobs/{marker.name}".encode()).decode()
-        (folder / ".snakemake" / "incomplete" / name).touch()
-    done = run(project, "study", "--scale", "mine", "--experiment", "nearness")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (folder / "nearness" / "nearness.csv").exists()
-
-
-def test_a_condition_that_is_not_whole_is_refused_before_anything_trains(project, tmp_path):
-    """Its figure too."""
-    path = project / "helpers" / "conditions.py"
-    source = path.read_text()
-    words = ("study", "--scale", "mine", "--experiment", "nearness", "--root", tmp_path)
-    for old, new, part in (('"#009e73", "D"', '"no colour", "D"', "colour"),
-                           (".of(lent)", ".of(lent[:2])", "near")):
-        path.write_text(source.replace(old, new))
-        done = run(project, *words)
-        path.write_text(source)
-        assert done.returncode == 1
-        assert done.stderr.startswith("helpers: condition near_swapped: ")
-        assert part in done.stderr
-        assert not list(tmp_path.rglob("*.safetensors"))
+    assert not (project / "runs").exists()

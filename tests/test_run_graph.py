@@ -1,6 +1,6 @@
 """The run graph as Snakemake reads it: steps, parameters, what they ask for, where they write.
 
-Each test is a dry run of its own process, and some seconds; so few, each with many questions.
+A dry run takes seconds, so all ask one. (A real one, with a root of its own: `test_recipes.py`.)
 """
 
 import re
@@ -108,12 +108,3 @@ def test_what_each_step_asks_for(said, run):
         assert f"mem_mb={want.mem_mb}, " in parts[rule]
         assert f"runtime={want.runtime}" in parts[rule]
         assert "gpu=" not in parts[rule]
-
-
-# ── a root of one's own ─────────────────────────────────────────────────────────────────
-
-
-def test_it_writes_under_the_root_it_is_given(tmp_path):
-    said = dry_run(PROJECT / "Snakefile", tmp_path, "scale=smoke", f"root={tmp_path / 'runs'}")
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
-    assert str(tmp_path / "runs") in said

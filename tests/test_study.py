@@ -14,11 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
+from papermill.cli import papermill
 
 import helpers
 from helpers import __main__ as cli
+from helpers.conditions import CONDITIONS
 from helpers.engine.processes import guarded
 from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
@@ -68,14 +71,6 @@ def test_unknown_scale(command, capsys):
     one_line(capsys.readouterr().err, "--scale: got 'nonsense', takes one of", "laptop", "smoke")
 
 
-def test_unknown_scale_as_a_process():
-    done = subprocess.run([sys.executable, "-m", "helpers", "study", "--scale", "nonsense"],
-                          env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    one_line(done.stderr, "'nonsense'")
-
-
 @pytest.mark.parametrize(("line", "other", "part"), [
     ("rows: .*", "rwos: 6", "rwos: unknown name"),
     ("  learning_rate: .*", "  learning_rate: 2_0", "learning_rate: got '2_0', takes")])
@@ -105,6 +100,18 @@ def test_wrong_number_of_cores(cores, capsys):
         cli.main(["study", "--scale", "smoke", "--cores", cores])
     assert caught.value.code == 2
     one_line(capsys.readouterr().err, f"--cores: got {cores!r}, takes a whole number from 1 up")
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"colour": "no colour"}, "'no colour' is not a valid value for color"),
+    ({"traces": lambda corpus, seed: CONDITIONS["correct"].traces(corpus, seed).of(np.arange(2))},
+     "swapped: got 2 traces for 16 examples")])
+def test_a_condition_that_is_not_whole(tmp_path, monkeypatch, capsys, changes, said):
+    """It is refused before anything is made, its look in figures too."""
+    monkeypatch.setitem(CONDITIONS, "swapped", replace(CONDITIONS["swapped"], **changes))
+    assert cli.main(["study", "--scale", "smoke", "--root", str(tmp_path)]) == 1
+    one_line(capsys.readouterr().err, "helpers: condition swapped: ", said)
+    assert not [path for path in tmp_path.rglob("*.*") if path.is_file()]
 
 
 # ── the run graph and the notebooks ─────────────────────────────────────────────────────
@@ -257,8 +264,8 @@ def test_what_lacks_in_the_middle_is_made(run, kind):
 def test_papermill_gives_a_notebook_text(tmp_path):
     """With -r; with -p it would be the number 68, and load_scale refuses that."""
     copy = tmp_path / "copy.ipynb"
-    subprocess.run([sys.executable, "-m", "papermill", "--prepare-only", "-r", "scale", "6_8",
-                    PROJECT / "notebooks/04_corpus.ipynb", copy], check=True, capture_output=True)
+    papermill(["--prepare-only", "-r", "scale", "6_8", str(PROJECT / "notebooks/04_corpus.ipynb"),
+               str(copy)], standalone_mode=False)
     (cell,) = [cell for cell in nbformat.read(copy, as_version=4).cells
                if "injected-parameters" in cell.metadata.get("tags", [])]
     assert cell.source.splitlines()[-1] == 'scale = "6_8"'
@@ -319,7 +326,6 @@ def test_guarded(tmp_path):
 
 
 PARENT = """
-import sys
 from helpers.engine.processes import guarded
 with guarded(["sh", "-c", "sleep 60 & echo $!; wait"]) as process:
     process.wait()

@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
 from dataclasses import asdict, replace
 
@@ -40,7 +41,10 @@ from helpers.study.specs import ModelSpec
 
 ENGINE = sorted((PROJECT / "explorer" / "engine").glob("*.js"))
 SMOKE = PROJECT / "results" / "smoke"
-LAPTOP = PROJECT / "results" / "laptop" / "models"
+LARGER = [PROJECT / "results" / "laptop" / "models" / f"{name}.safetensors"
+          for name in ("correct_1", "solution_only+gap=random_1")]
+LARGER_MAZES = int(os.environ.get("LARGER_MAZES", "2"))  # 500 take minutes
+NAMES = ["wilson", "kruskal", "dfs", "drunkards_walk", "searchformer"]
 MODELS = sorted((SMOKE / "models").glob("*.safetensors"))
 ANSWERS = sorted((SMOKE / "responses").glob("*/*.jsonl.gz"))
 in_browser = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -895,9 +899,8 @@ def asking(condition: str, mazes: list[Maze]) -> list[np.ndarray]:
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_greedy_answers(engine, one_thread, path):
     """Of the smoke models together to 510 mazes."""
-    names = ["wilson", "kruskal", "dfs", "drunkards_walk", "searchformer"]
     own, count = MODELS.index(path), 102 // len(MODELS)  # other mazes for each
-    mazes = [part.maze(i) for name in names
+    mazes = [part.maze(i) for name in NAMES
              for part in [Sampler(name, 4, 6, split="test", sampling="indexed").take(102)]
              for i in range(own * count, (own + 1) * count)]
     prompts = asking(path.stem.rsplit("_", 1)[0], mazes)
@@ -934,14 +937,12 @@ def test_greedy_answers_to_a_given_trace(engine, one_thread):
     are_pythons(found, *python_answers(path, whole, 40, [len(p) - 1 for p in prompts], 7))
 
 
-@pytest.mark.parametrize("path", [LAPTOP / "correct_1.safetensors",
-                                  LAPTOP / "solution_only+gap=random_1.safetensors"],
-                         ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LARGER, ids=lambda path: path.stem)
 def test_greedy_answers_of_laptop_models(engine, one_thread, path):
-    """Of two, to few mazes, for they are larger: docs/performance.md has 500 of each."""
-    mazes = Sampler("wilson", 8, 8, split="test", sampling="indexed").take(2)
-    condition = ModelSpec.parse(path.stem).condition
-    prompts = asking(condition, [mazes.maze(i) for i in range(2)])
+    """To few mazes, for they are larger; to as many as the environment says."""
+    mazes = [Sampler(NAMES[i % 5], 8, 8, split="test", sampling="indexed").seek(i // 5).take(1)
+             .maze(0) for i in range(LARGER_MAZES)]
+    prompts = asking(ModelSpec.parse(path.stem).condition, mazes)
     found = answered(engine, path.read_bytes(), [
         {"prompt": prompt.tolist(), "maxNewTokens": 300} for prompt in prompts])
     are_pythons(found, *python_answers(path, prompts, 300, [len(p) - 1 for p in prompts]))
