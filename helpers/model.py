@@ -217,6 +217,10 @@ class Transformer(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             return F.linear(hidden.float(), self.embedding.weight.float())
 
+    def read(self, states: list[Tensor]) -> Tensor:
+        """What tokens were after each block, [B, C] each → `exact_logits`, [B, vocabulary]."""
+        return self.exact_logits(self.norm(states[-1]))
+
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """int64 [N] packed tokens → logits [N, vocabulary]."""
         return self.logits(self.hidden(tokens, packing))
@@ -314,6 +318,7 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
     rows = torch.arange(len(prompts), device=device) if rows is None else rows
     row_of = rows.repeat_interleave(counts, output_size=int(lengths.sum()))
     places = torch.arange(len(row_of), device=device) - packing.begins[:len(row_of)]
+    last, states = counts.cumsum(0) - 1, []
     for layer, block in enumerate(model.blocks):
         attention = block.attention
         qkv = attention.project(block.attention_norm(x), rope)
@@ -323,9 +328,10 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
         cache.values[layer][row_of, :, places] = v.to(cache.values.dtype)
         x = x + attention.attend(qkv, packing)
         x = x + block.mlp(x)
+        states.append(x[last])
     cache.lengths[rows] = counts
-    cache.gaps[rows] = packing.positions[counts.cumsum(0) - 1] + 1 - counts
-    return model.exact_logits(model.norm(x[counts.cumsum(0) - 1]))
+    cache.gaps[rows] = packing.positions[last] + 1 - counts
+    return model.read(states)
 
 
 @torch.no_grad()
@@ -341,8 +347,9 @@ def step(model: Transformer, cache: Cache, tokens: Tensor, alive: Tensor | None 
         The logits after it, float32 [B, vocabulary].
     """
     rope = model.rotary(cache.lengths + cache.gaps)
-    x = model.embedding(tokens)
+    x, states = model.embedding(tokens), []
     for block, keys, values in zip(model.blocks, cache.keys, cache.values, strict=True):
         x = block.step(x, rope, keys, values, cache.lengths, longest or keys.shape[2])
+        states.append(x)
     cache.lengths += 1 if alive is None else alive
-    return model.exact_logits(model.norm(x))
+    return model.read(states)

@@ -28,7 +28,7 @@ def flops(config: ModelConfig, lengths: np.ndarray, learnt: int, sees_all: bool 
     6·P·N + 6·V·C·M + 12·C·L·Σ n (n + 1) / 2, with P the parameters of the matrices inside
     the blocks, N tokens, V words, C width, M learnt tokens, L layers and n the length of an
     example. Six are a product and a sum forward and twice that backward; the output layer
-    runs on learnt tokens only; attention has two products (12 = 2·6) of C numbers for each
+    runs on learnt tokens only, of a looped model after each loop; attention has two products (12 = 2·6) of C numbers for each
     pair of a token and one it may see. Norms, biases, softmax and optimiser are not counted,
     nor is what we compute beyond this: padding, and the pairs that the mask hides.
 
@@ -38,12 +38,13 @@ def flops(config: ModelConfig, lengths: np.ndarray, learnt: int, sees_all: bool 
         sees_all: whether a token may see those behind it too: n² pairs an example.
     """
     pairs = (lengths**2 if sees_all else lengths * (lengths + 1) // 2).sum()
-    return float(6 * inside(config) * lengths.sum() + 6 * config.vocabulary * config.width * learnt
+    read = getattr(config, "loops", 1) * learnt
+    return float(6 * inside(config) * lengths.sum() + 6 * config.vocabulary * config.width * read
                  + 12 * config.width * config.layers * pairs)
 
 
 def inside(config: ModelConfig) -> int:
-    """Parameters of the matrices inside the blocks."""
+    """Parameters of the matrices inside the blocks; shared ones as often as a token meets them."""
     projected = (2 * config.heads + 2 * config.kv_heads) * config.head_width  # q, k, v and out
     return config.layers * config.width * (projected + 3 * config.mlp_width)
 
