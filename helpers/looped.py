@@ -2,15 +2,17 @@
 
 Every loop goes through the same few blocks (one, usually), so a model of 16 loops computes as much
 a token as one of 16 blocks and has the weights of one (Dehghani et al. 2018, Universal
-Transformers; Giannou et al. 2023). After each loop the next word could be read, and a *halting
-head* says how likely this is the loop to stop at, if none before was: λ. So a token stops at loop
-n with p(n) = λ(n) · Π (1 − λ(i)), i < n; the last loop takes what is left (Banino et al. 2021,
-PonderNet). λ begins at σ(−3), about 5 %: a head that begins by stopping early leaves later loops
-nothing to learn from, and stays there.
+Transformers). After each loop the next word could be read, and a *halting head* says how likely
+this is late enough: λ. Read one after the other, a token stops at loop n with p(n) = λ(n) · Π (1 −
+λ(i)), i < n; the last loop takes what is left (Banino et al. 2021, PonderNet). λ begins at σ(−3),
+about 5 %: were it a half, early loops would be given nearly all weight, become as good as later
+ones, and that would be that. An answer is read at the first loop with λ ≥ ½, or the last.
 
 Learnt is every loop's prediction (*deep supervision*), half of the weight on all loops alike and
-half where a token would stop, and each loop costs a little (`PRICE`):
-Σ ½(1/N + p(n)) · CE(n) + PRICE · (n − 1) · p(n).
+half where a token would stop: Σ ½ (1/N + p(n)) · CE(n). The head learns to tell, from what a token
+is by then, whether the last loop is better by more than `PRICE` for each loop that is left, and
+changes nothing else: p of itself has no gradient, for where λ is small it would have none either,
+and a head that once waits for the last loop would wait for ever.
 
 A token's later loops are computed even where it stops, since those behind it attend to them: loops
 are what a model needs, not what it saves.
@@ -28,6 +30,7 @@ from helpers.model import ModelConfig, Transformer
 
 BIAS = -3.0  # of the halting head at first
 PRICE = 1e-3  # of a loop, in nats a word
+SHARE = 0.1  # of the head's loss: AdamW heeds no scale, but gradients are cut to one length
 
 
 @dataclass(frozen=True)
@@ -111,16 +114,16 @@ class LoopedTransformer(Transformer):
     # ── where a token stops ──
 
     def stops(self, states: Tensor) -> Tensor:
-        """At which loop each token stops, int64 [M], from 0: as likely as not by then.
+        """At which loop each token stops, int64 [M], from 0: the first with λ ≥ ½, or the last.
 
         Args:
             states: [loops, M, C].
         """
         if not self.halts:
             return torch.full(states.shape[1:2], len(states) - 1, device=states.device)
-        by_then = stopping(self.halting(states)).cumsum(0)
-        by_then[-1] = 1
-        return (by_then >= 0.5).byte().argmax(0)
+        enough = self.halting(states) >= 0
+        enough[-1] = True
+        return enough.byte().argmax(0)
 
     def stopped(self, states: Tensor) -> Tensor:
         """States of all loops, [loops, M, C] → those at which tokens stop, [M, C]."""
@@ -142,11 +145,15 @@ class LoopedTransformer(Transformer):
         loops = len(states)
         logits = self.logits(states).float().flatten(0, 1)
         each = F.cross_entropy(logits, targets.repeat(loops), reduction="none").view(loops, -1)
-        chances = stopping(self.halting(states))
-        number = torch.arange(loops, device=each.device)[:, None]
-        learnt = ((chances + 1 / loops) / 2 * each + PRICE * number * chances).sum(0)
-        there = each.detach().gather(0, self.stops(states.detach())[None]).squeeze(0)
-        return (learnt * weights).sum(), there
+        read = states.detach()
+        late = self.halting(read)
+        learnt = ((stopping(late).detach() + 1 / loops) / 2 * each).sum(0)
+        cost = each.detach()
+        left = torch.arange(loops - 1, 0, -1, device=cost.device)[:, None]
+        enough = (cost[:-1] <= cost[-1] + PRICE * left).float()
+        told = F.binary_cross_entropy_with_logits(late[:-1], enough, reduction="none").sum(0)
+        there = cost.gather(0, self.stops(read)[None]).squeeze(0)
+        return ((learnt + SHARE / loops * told) * weights).sum(), there
 
 
 def after(model: LoopedTransformer, loops: int) -> LoopedTransformer:

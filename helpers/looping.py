@@ -42,7 +42,7 @@ def loops_taken(model: LoopedTransformer, corpus: Corpus, condition: str,
         some = answers[begin:begin + batch_size]
         asked = prompts(corpus, CONDITIONS[condition])[begin:begin + len(some)]
         batch = make_batch(_examples(asked, some), np.arange(len(some)))
-        tokens, packing, learn, targets, _ = to_tensors(
+        tokens, packing, learn, *_ = to_tensors(
             batch, np.zeros(len(batch.targets), np.float32), device)
         with autocast(device):
             stops = model.stops(model.states(tokens, packing, learn))
