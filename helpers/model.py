@@ -130,15 +130,12 @@ class Attention(nn.Module):
 
     def step(self, x: Tensor, rope: tuple[Tensor, Tensor], keys: Tensor, values: Tensor,
              lengths: Tensor, longest: int) -> Tensor:
-        """One new token a row, against a cache that it extends.
+        """One new token a row, [B, C] → [B, C], against a cache that it extends.
 
         Args:
-            x: [B, C]. keys, values: [B, K, T, D], written at ``lengths``.
+            keys, values: [B, K, T, D], written at ``lengths``.
             lengths: int64 [B], tokens each row already has.
             longest: how much of T to read at most, see `attention.cached_attention`.
-
-        Returns:
-            [B, C].
         """
         q, k, v = self.project(x, rope).split([self.heads, self.kv_heads, self.kv_heads], 1)
         return self.out(cached_attention(q, k, v, keys, values, lengths, longest).flatten(1))
@@ -193,10 +190,8 @@ class Transformer(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
     def hidden(self, tokens: Tensor, packing: Packing, wanted: Tensor | None = None) -> Tensor:
-        """int64 [N] packed tokens → [N, C], before the output layer.
-
-        Or [M, C]: with ``wanted`` (int64 [M]) the last block's second half, which no other
-        token reads, works on those tokens alone.
+        """int64 [N] packed tokens → [N, C], before the output layer; with ``wanted``, int64 [M],
+        [M, C]: the last block's second half, which no other token reads, works on those alone.
         """
         rope = self.rotary(packing.positions)
         x = self.embedding(tokens)

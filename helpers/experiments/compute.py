@@ -322,8 +322,7 @@ def amounts(table: pd.DataFrame) -> pd.DataFrame:
 
 def summary(run: Run) -> str:
     """Plan validity by budget, and what was followed."""
-    read = {name: pd.read_csv(run.file("compute", f"{name}.csv"), dtype={"loops": str},
-                              keep_default_na=False, na_values=[""])
+    read = {name: pd.read_csv(run.file("compute", f"{name}.csv"))
             for name in ("rates", "difficulty")}
     return "\n".join(["Plan validity, per cent [95 % interval]",
                       by_budget(read["rates"]).to_string(), "",
