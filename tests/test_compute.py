@@ -1,6 +1,7 @@
 """The experiment on compute: budgets by arithmetic, who is asked what, tables, refusals."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,8 +34,7 @@ LOOPED = (("layers", 16), ("loops", 16), ("train_examples", 50_000))
 
 def read(scale, condition: str, examples: int) -> tuple[int, float]:
     """Words that so many examples let a model learn, and what a training on them computes."""
-    mazes = build(scale.recipe("train").__class__(**scale.recipe("train").__dict__
-                                                  | {"count": examples}))
+    mazes = build(replace(scale.recipe("train"), count=examples))
     batches = Batches(put_together(mazes, CONDITIONS[condition], 1), examples, 1, 1)
     batch = batches[0]
     return len(batch.targets), cost.flops(scale.transformer(), batch.lengths, len(batch.targets))
@@ -43,10 +43,11 @@ def read(scale, condition: str, examples: int) -> tuple[int, float]:
 @pytest.mark.parametrize(("budget", "which"), [("tokens", 0), ("flops", 1)])
 def test_budgets_hold_for_the_examples_themselves(budget, which):
     """Not only for the few that they are reckoned from."""
-    found = compute.examples(SMOKE, compute.PLAIN, budget)
-    ours = read(SMOKE, "solution_only", found)[which]
-    theirs = read(SMOKE, "correct", SMOKE.train_examples // 2)[which]
-    assert found > SMOKE.train_examples // 2
+    scale = SMOKE.varied([("train_examples", 2400)])
+    found = compute.examples(scale, compute.PLAIN, budget)
+    ours = read(scale, "solution_only", found)[which]
+    theirs = read(scale, "correct", 1200)[which]
+    assert found > 1200
     assert ours == pytest.approx(theirs, rel=0.03)
 
 
@@ -57,10 +58,7 @@ def test_loops_cost_what_as_many_blocks_do():
     lengths, learnt = np.array([100, 130]), 40
     more = 6 * deep.vocabulary * deep.width * learnt * 15
     assert cost.flops(looped, lengths, learnt) - cost.flops(deep, lengths, learnt) == more
-    one = cost.work(LAPTOP, "correct", 1, 64)
-    run_of = cost.work(LAPTOP.varied((("train_examples", 64),)), "correct", 1)
-    assert one == run_of  # few go no farther than there are
-    spent = {arm.name: arm.examples for arm in compute.arms(LAPTOP, True)}
+    spent = {arm.name: arm.examples for arm in compute.arms(LAPTOP)}
     assert spent["solution_only looped at equal FLOPs"] * 2 == spent["solution_only looped"]
 
 
@@ -71,7 +69,7 @@ def test_who_is_asked_what():
     assert names > {model.name for model in half}
     # within a hundredth, equal FLOPs are those of the headline's model, which is there
     assert names - {model.name for model in half} == {
-        "filler+train_examples=50000_1", "solution_only_1", "solution_only+train_examples=269000_1",
+        "filler+train_examples=50000_1", "solution_only_1",
         "solution_only+layers=16+loops=16+train_examples=50000_1",
         "solution_only+layers=16+loops=16+train_examples=25000_1"}
     some = [one for one in asked if "loops" in dict(one.answering)]
@@ -80,9 +78,11 @@ def test_who_is_asked_what():
     assert {one.distribution for one in some} == {"wilson"}
     moved = {one.model for one in asked if dict(one.answering).get("gap") == "realigned"}
     assert moved == {one.model for one in asked}
-    more = {one.model.name for one in EXPERIMENTS["compute_depth"].evaluations(LAPTOP)} - names
-    assert more == {"solution_only+layers=16+train_examples=50000_1",
-                    "solution_only+loops=4+train_examples=50000_1"}
+    for part, expected in (("words", {"solution_only+train_examples=269000_1"}),
+                           ("depth", {"solution_only+layers=16+train_examples=50000_1",
+                                      "solution_only+loops=4+train_examples=50000_1"})):
+        asked = EXPERIMENTS[f"compute_{part}"].evaluations(LAPTOP)
+        assert {one.model.name for one in asked} - names == expected
 
 
 # ── looped models in a study ────────────────────────────────────────────────────────────
@@ -120,7 +120,7 @@ def run(tmp_path_factory) -> Run:
         text = re.sub(rf"{name}: (\d+|\[.*\])", f"{name}: {value}", text)
     scale = written(text, tmp_path_factory.mktemp("scales")).model_copy(
         update={"conditions": ("solution_only", "correct")})
-    found, experiment = Run(scale, tmp_path_factory.mktemp("run")), EXPERIMENTS["compute"]
+    found, experiment = Run(scale, tmp_path_factory.mktemp("run")), EXPERIMENTS["compute_words"]
     found.asked = experiment.evaluations(scale)
     train(found, experiment.models(scale))
     steps.evaluate(found, found.asked)

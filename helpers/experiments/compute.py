@@ -6,8 +6,8 @@ of responses and after equally many floating-point operations, as many as those 
 without meaning (``filler``) give room as long as a trace; and a looped model (`helpers.looped`)
 gives the same without a word, and says of each word how many loops it took: do they follow
 difficulty, where the length of a trace may not? How much each training computes is arithmetic
-(`helpers.study.cost`). Depth without sharing and sharing without depth are a part of their own,
-``compute_depth``.
+(`helpers.study.cost`). Parts of their own are equally many words, ``compute_words``, and depth
+without sharing and sharing without depth, ``compute_depth``.
 """
 
 from collections.abc import Callable
@@ -66,12 +66,13 @@ def shapes(scale: Scale) -> dict[str, tuple]:
             SHARED: (("loops", layers),)}
 
 
-def arms(scale: Scale, depth: bool = False) -> list[Arm]:
+def arms(scale: Scale, words: bool = True, depth: bool = True) -> list[Arm]:
     """All that is compared; budgets in which a condition has what it has already are the same.
 
     None after so few examples that a training would be mostly warm-up.
 
     Args:
+        words: whether with no trace at equal response tokens.
         depth: whether with the controls of depth and sharing.
     """
     half = scale.train_examples // 2
@@ -79,7 +80,8 @@ def arms(scale: Scale, depth: bool = False) -> list[Arm]:
     found = [Arm(PLAIN, condition, budget, half) for condition in conditions if condition != NONE
              for budget in BUDGETS]
     for kind, budgets in ((PLAIN, BUDGETS), (LOOPED, ("examples", "flops"))):
-        found += [Arm(kind, NONE, budget, examples(scale, kind, budget)) for budget in budgets]
+        found += [Arm(kind, NONE, budget, examples(scale, kind, budget)) for budget in budgets
+                  if words or budget != "tokens"]
     if depth:
         found += [Arm(kind, NONE, "examples", half) for kind in (DEEP, SHARED)]
     shortest = max(4 * scale.training.warmup_steps, 1) * scale.training.batch_size
@@ -116,17 +118,22 @@ def asked(scale: Scale, arm: Arm) -> list[EvaluationSpec]:
 
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
-    """All but the controls of depth and sharing."""
-    return _all(scale, False)
+    """At equal examples and FLOPs, without the controls of depth and sharing."""
+    return _all(scale, words=False, depth=False)
+
+
+def with_words(scale: Scale) -> list[EvaluationSpec]:
+    """The same, and at equal response tokens."""
+    return _all(scale, depth=False)
 
 
 def with_depth(scale: Scale) -> list[EvaluationSpec]:
-    """The same, and those."""
-    return _all(scale, True)
+    """The first, and the controls."""
+    return _all(scale, words=False)
 
 
-def _all(scale: Scale, depth: bool) -> list[EvaluationSpec]:
-    return list(dict.fromkeys(one for arm in arms(scale, depth) for one in asked(scale, arm)))
+def _all(scale: Scale, **parts: bool) -> list[EvaluationSpec]:
+    return list(dict.fromkeys(one for arm in arms(scale, **parts) for one in asked(scale, arm)))
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────
@@ -136,7 +143,7 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
     """Rates, what each training computed, differences; loops and traces beside difficulty."""
     there = set(evaluations)
     rows = {one: steps.all_rows(run, [one]) for one in evaluations}
-    cells = [(arm, one) for arm in arms(run.scale, True) for one in asked(run.scale, arm)
+    cells = [(arm, one) for arm in arms(run.scale) for one in asked(run.scale, arm)
              if one in there]
     # what has a trace, or filler, is the same in each budget
     once = [(arm, one) for arm, one in cells if arm.condition == NONE or arm.budget == "examples"]
@@ -334,9 +341,10 @@ def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpe
     return Experiment(
         question=question, notebook="23_compute", evaluations=evaluations, analyse=analyse,
         summary=summary, tables=("rates", "work", "effects", "difficulty", "fifths"),
-        figures=("compute", "loops"), folder="compute", gathers=with_depth)
+        figures=("compute", "loops"), folder="compute", gathers=_all)
 
 
 EXPERIMENTS = {
     "compute": _experiment("Is a trace more than room to compute in?", evaluations),
+    "compute_words": _experiment("And after as many words of responses?", with_words),
     "compute_depth": _experiment("And is it depth or sharing that loops bring?", with_depth)}
