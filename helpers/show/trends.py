@@ -133,11 +133,12 @@ def draw_loops(rates: pd.DataFrame, longer: pd.DataFrame, beside: tuple[str, ...
     first.set(xlabel="word read after so many loops", ylabel="valid plans")
     first.set_xticks(range(len(places)), places)
     percent_axis(first)
-    for (distribution, _), part in longer.groupby(["distribution", "seed"], sort=False):
-        look = look_of_generator(distribution)
+    seeds = sorted(longer["seed"].unique())
+    for (distribution, seed), part in longer.groupby(["distribution", "seed"], sort=False):
+        look, place = look_of_generator(distribution), seeds.index(seed)
         second.errorbar(part["expansions"], part["length"], error_of(part, "length"),
                         color=look.colour, marker=look.marker, lw=1.8, capsize=3,
-                        label=f"loops, {look.label}")
+                        label=f"loops, {look.label}" if not place else None, **look_of_seed(place))
         words.append(f"{look.label} loops {part['length'].iloc[0]:.1f} to "
                      f"{part['length'].iloc[-1]:.1f}")
     second.set(xlabel="cells that A* closes, median of a fifth", ylabel="loops a word")
