@@ -244,6 +244,13 @@ def _wide(rows: pd.DataFrame, rate: str, verdicts: bool) -> pd.DataFrame:
     return wide
 
 
+def in_both(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> pd.DataFrame:
+    """The answers of two arms to the mazes that both were asked."""
+    key = ["seed", "distribution", "maze"]
+    there = rows_a[key].merge(rows_b[key])
+    return pd.concat([rows_a, rows_b], ignore_index=True).merge(there)
+
+
 # ── tables ──────────────────────────────────────────────────────────────────────────────
 
 

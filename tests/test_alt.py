@@ -73,6 +73,10 @@ DRAWN = {
     "draw_steps": (lambda draw: draw(RATES.assign(objective="diffusion", order="left", steps="5"),
                                      {"left": "from the left"}, {}),
                    ["steps, 5, seed 1", "swapped from the left 50.0"]),
+    "draw_loops": (lambda draw: draw(
+        pd.concat([RATES[:1].assign(kind="looped", loops=loops) for loops in ("1", "all")]),
+        RATES[:1].assign(expansions=8.0, length=2.5), ("correct",)),
+                   ["loops, 1 and all, seed 1", "looped 1: 25.0 %", "DFS loops 2.5 to 2.5"]),
     "draw_plan_weight": (lambda draw: draw(RATES.assign(plan_weight=4.0)),
                          ["4: correct 25.0 % everywhere; swapped 50.0 % everywhere"]),
     "draw_by": (lambda draw: draw(RATES.assign(state="as it is"), "state", "asked"),

@@ -19,6 +19,7 @@ import pandas as pd
 import psutil
 import torch
 
+from helpers.architectures import architecture
 from helpers.asking import ASKING
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
@@ -97,14 +98,16 @@ class Run:
         if spec.before:
             return tuning.product(scale, spec, self.model, self.corpus("train", scale=scale),
                                   self.parameters(spec))
+        shape = scale.transformer().shape()
         settings = {"condition": spec.condition, "seed": spec.seed,
-                    "parameters": self.parameters(spec), "model": scale.transformer().shape(),
+                    "parameters": self.parameters(spec), "model": shape,
                     "training": scale.training.effective(), **scale.unusual()}
         learning = scale.learning
         return Product(f"model {spec.name}",
                        (f"models/{spec.name}/model.safetensors",
                         f"models/{spec.name}/metrics.jsonl"),
-                       settings, (Trainer, learning.batches, learning.learns, put_together,
+                       settings, (Trainer, *architecture(shape), learning.batches,
+                                  learning.learns, put_together,
                                   condition.traces, GAPS[scale.training.gap],
                                   PROMPTS[scale.training.prompts]),
                        "05_training", (self.corpus("train", scale=scale),))

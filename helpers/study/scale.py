@@ -8,6 +8,7 @@ that names the place. How values are read: `helpers.study.yaml12`.
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from helpers import looping
+from helpers.architectures import configured
 from helpers.conditions import CONDITIONS
 from helpers.corpus import Recipe, source_of
 from helpers.engine.files import PROJECT
@@ -86,6 +89,11 @@ class ModelShape(_Section):
     rotary_heads: NonNegativeInt | None = None
     norm_eps: PositiveFloat = 1e-6
     init_std: PositiveFloat = 0.02
+    loops: PositiveInt | None = None  # over the same blocks, see `looped`; all different if None
+
+    def settings(self) -> dict:
+        """Its entries; a model without loops has no such setting."""
+        return self.model_dump(exclude={"loops"} if self.loops is None else None)
 
 
 class Decoding(_Section):
@@ -126,6 +134,9 @@ class Scale(_Section):
         if self.tuning.after != "nothing" and self.objective != USUAL:
             raise ValueError(f"objective: got {self.objective!r} for a model that goes on from "
                              f"another, takes {USUAL!r}")
+        if self.model.loops and self.objective != USUAL:
+            raise ValueError(f"objective: got {self.objective!r} for a looped model, takes "
+                             f"{USUAL!r}")
         training, steps = self.training, self.steps()
         if not steps:
             raise ValueError(f"training.batch_size: got {training.batch_size}, takes at most the "
@@ -148,8 +159,9 @@ class Scale(_Section):
 
     @property
     def learning(self) -> Objective:
-        """The entry of its objective."""
-        return OBJECTIVES[self.objective]
+        """The entry of its objective; looped models answer in a way of their own."""
+        entry = OBJECTIVES[self.objective]
+        return replace(entry, respond=looping.respond) if self.model.loops else entry
 
     def unusual(self) -> dict:
         """The objective, if it is another: what follows from the usual one does not name it."""
@@ -162,9 +174,8 @@ class Scale(_Section):
     def transformer(self) -> ModelConfig:
         """The model, with room for the longest prompt and answer."""
         longest_prompt = 8 + 3 * self.rows * self.cols
-        return ModelConfig(vocabulary=self.vocabulary.size,
-                           context=longest_prompt + self.decoding.max_new_tokens,
-                           **self.model.model_dump())
+        return configured({"vocabulary": self.vocabulary.size, **self.model.settings()},
+                          longest_prompt + self.decoding.max_new_tokens)
 
     def recipe(self, role: str, generator: str | None = None) -> Recipe:
         """What to draw for ``train``, ``test`` (of a distribution) or ``validation``.
