@@ -60,12 +60,14 @@ def training_flops(run: Run, spec: ModelSpec) -> float:
     few = min(SAMPLE, scale.train_examples)
     mazes = build(replace(scale.recipe("train"), count=few))
     together = put_together(mazes, CONDITIONS[spec.condition], spec.seed, **run.parameters(spec))
-    batch = scale.learning.batches(together, few, 1, spec.seed)[0]
-    examples = scale.steps() * scale.training.batch_size
-    if spec.before:  # each answer is written, which takes about as long as to learn from it
+    passes = 4 * scale.curriculum.latent_steps if spec.staged else 1  # a batch of each stage
+    batches = scale.learning.batches(together, few, passes, spec.seed, **scale.staged())
+    examples = scale.steps() * scale.training.batch_size // (2 if spec.staged else 1)
+    if spec.tuned:  # each answer is written, which takes about as long as to learn from it
         examples = 2 * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
-    return flops(scale.transformer(), batch.lengths, len(batch.targets),
-                 scale.learning.sees_all) * examples / few
+    return examples / few * np.mean([
+        flops(scale.transformer(), batch.lengths, len(batch.targets), scale.learning.sees_all)
+        for batch in batches])
 
 
 def speed(size: int = 1024) -> float:
