@@ -315,7 +315,7 @@ PLACED = [np.arange(len(text)) + np.append(np.zeros(len(text) - 1, int), 5) for 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_cached_answers_are_those_of_whole_texts(count):
-    model = scrambled(MODEL, 2)
+    model = scrambled(MODEL, 4)
     rows = in_rows(ASKED, PLACED, torch.device("cpu"))
     found = write(model, rows, count, 8)
     with torch.no_grad():

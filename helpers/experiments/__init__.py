@@ -2,6 +2,7 @@
 
 from helpers.engine.registry import Registry
 from helpers.experiments import (
+    continuous,
     convergence,
     coupling,
     diffusion,
@@ -36,4 +37,5 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **spectrum.EXPERIMENTS,
     **searchformer.EXPERIMENTS,
     **diffusion.EXPERIMENTS,
+    "continuous": continuous.EXPERIMENT,
 })
