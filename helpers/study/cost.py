@@ -65,9 +65,10 @@ def training_flops(run: Run, spec: ModelSpec) -> float:
     examples = scale.steps() * scale.training.batch_size // (2 if spec.staged else 1)
     if spec.tuned:  # each answer is written, which takes about as long as to learn from it
         examples = 2 * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
+    found = [batches[step] for step in range(len(batches))]
     return examples / few * np.mean([
         flops(scale.transformer(), batch.lengths, len(batch.targets), scale.learning.sees_all)
-        for batch in batches])
+        for batch in found])
 
 
 def speed(size: int = 1024) -> float:
