@@ -239,7 +239,7 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, count: int,
     asked, device = prompts(corpus, CONDITIONS[condition]), model.embedding.weight.device
     opening = np.uint16(CONDITIONS[condition].opening)
     lent = [np.append(prompt, opening) for prompt in latents or []]
-    placed, lent_placed = (_placed(texts, gap) for texts in (asked, lent))
+    placed, lent_placed = (_placed(texts, gap) if texts else [] for texts in (asked, lent))
     found = []
     with (autocast(device),
           bar(len(asked), title, "maze") if title else nullcontext() as progress):

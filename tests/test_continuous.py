@@ -357,7 +357,7 @@ def test_responses_do_not_depend_on_company():
     again = continuous.respond(model, few, "correct", latents=own, **how)
     assert all(map(np.array_equal, whole, again))
     assert not all(map(np.array_equal, whole, others))
-    moved = continuous.respond(model, few, "correct", gap=9, **how)
+    moved = continuous.respond(model, few, "correct", gap=np.full(7, 9), **how)
     assert not all(map(np.array_equal, whole, moved))
 
 
