@@ -22,7 +22,7 @@ from helpers.experiments import (
 from helpers.study.specs import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = Registry({
-    "headline": headline.EXPERIMENT,
+    **headline.EXPERIMENTS,
     "plan_weight": plan_weight.EXPERIMENT,
     **regime.EXPERIMENTS,
     **position.EXPERIMENTS,

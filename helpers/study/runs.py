@@ -35,7 +35,7 @@ from helpers.show.report import write_report
 from helpers.study import tuning
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
-from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
+from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, with_further_seeds
 from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
@@ -138,15 +138,22 @@ class Run:
                            *map(self.answers, source)))
 
     def evaluations(self, experiment: Experiment) -> list[EvaluationSpec]:
-        """What an experiment's tables show: its own, and what else it gathers that is there."""
+        """What an experiment's tables show: its own, and of what it gathers, and of what it would
+        ask of further seeds, that which is there."""
         own = experiment.evaluations(self.scale)
-        others = [one for one in experiment.gathers(self.scale) if one not in own]
-        return own + [one for one in others if self.store.status(self.answers(one)).usable]
+        scales = self.scale, with_further_seeds(self.scale)
+        others = dict.fromkeys(one for scale in scales for part in (
+            experiment.evaluations, experiment.gathers) for one in part(scale))
+        for one in own:
+            others.pop(one, None)
+        return own + [one for one in others if all(
+            self.store.status(product).usable
+            for product in (self.answers(one), self.curve(one.model)))]
 
     def tables(self, experiment: Experiment) -> Product:
         """The tables of an experiment."""
         evaluations = self.evaluations(experiment)
-        curves = [self.curve(model) for model in experiment.models(self.scale)]
+        curves = [self.curve(model) for model in dict.fromkeys(one.model for one in evaluations)]
         names = ("run.json", *(f"{name}.csv" for name in (*experiment.tables, "corpus")))
         return Product(f"tables {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),

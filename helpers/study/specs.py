@@ -17,6 +17,7 @@ from helpers.objectives import OBJECTIVES
 from helpers.study.scale import MOST_SEEDS, SECTIONS, Scale
 
 Value = bool | int | float | str
+FURTHER_SEEDS = 2  # that tables show too, once they are made: with one of a scale's own, three
 NOT_ON = TuningConfig().after
 
 _NAME = re.compile(r"(?P<condition>[a-z][a-z0-9_]*?)"
@@ -209,6 +210,13 @@ def every(scale: Scale, *variations: tuple[tuple[str, Value], ...],
             for variation in variations or ((),) for seed in scale.seeds
             for condition in scale.conditions
             for distribution in distributions or scale.distributions]
+
+
+def with_further_seeds(scale: Scale) -> Scale:
+    """The scale with `FURTHER_SEEDS` seeds more, those that follow on its own."""
+    last = max(scale.seeds)
+    more = range(last + 1, min(last + 1 + FURTHER_SEEDS, MOST_SEEDS))
+    return scale.model_copy(update={"seeds": (*scale.seeds, *more)})
 
 
 def models_of(scale: Scale, *variations: tuple[tuple[str, Value], ...]) -> list[ModelSpec]:
