@@ -86,6 +86,8 @@ DRAWN = {
                     ["how far the response is moved", "correct 25.0 % everywhere"]),
     "draw_given": (lambda draw: draw(RATES.assign(given="own", plan_follows_trace=0.75)),
                    ["Given own: maze correct 25.0 %", "trace correct 75.0 %"]),
+    "draw_stages": (lambda draw: draw(RATES.assign(went_on="fed back", left_out=["1", "all"])),
+                    ["seed 1, n = 500", "correct, fed back: 25.0"]),
     "draw_losses": (lambda draw: draw(pd.DataFrame({"step": [1, 2], "plan_loss": [2.0, 0.5],
                                                     "trace_loss": [None, None]})),
                     ["plan tokens: 0.5"]),

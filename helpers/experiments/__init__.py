@@ -3,6 +3,7 @@
 from helpers.engine.registry import Registry
 from helpers.experiments import (
     compute,
+    continuous,
     convergence,
     coupling,
     diffusion,
@@ -38,4 +39,5 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **searchformer.EXPERIMENTS,
     **diffusion.EXPERIMENTS,
     **compute.EXPERIMENTS,
+    "continuous": continuous.EXPERIMENT,
 })

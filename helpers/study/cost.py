@@ -62,8 +62,8 @@ def minutes(run: Run, models: Iterable[ModelSpec], cores: int) -> float:
 def training_flops(run: Run, spec: ModelSpec) -> float:
     """Floating-point operations of one training, going by a few of its examples."""
     scale = run.scale_of(spec)
-    examples = scale.steps() * scale.training.batch_size
-    if spec.before:  # each answer is written, which takes about as long as to learn from it
+    examples = scale.steps() * scale.training.batch_size // (2 if spec.staged else 1)
+    if spec.tuned:  # each answer is written, which takes about as long as to learn from it
         examples = 2 * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
     few = tuple(run.parameters(spec).items())
     return work(scale, spec.condition, spec.seed, SAMPLE, few).flops * examples
@@ -87,9 +87,13 @@ def work(scale: Scale, condition: str, seed: int, few: int = 8 * SAMPLE,
     few = min(few, scale.train_examples)
     mazes = build(replace(scale.recipe("train"), count=few))
     together = put_together(mazes, CONDITIONS[condition], seed, **dict(parameters))
-    batch = scale.learning.batches(together, few, 1, seed)[0]
-    of_all = flops(scale.transformer(), batch.lengths, len(batch.targets), scale.learning.sees_all)
-    return Work(len(batch.targets) / few, of_all / few)
+    passes = 4 * scale.curriculum.latent_steps if scale.learning.goes_on else 1  # of each stage
+    batches = scale.learning.batches(together, few, passes, seed, **scale.staged())
+    found = [batches[step] for step in range(len(batches))]
+    words = np.mean([len(batch.targets) for batch in found])
+    of_all = np.mean([flops(scale.transformer(), batch.lengths, len(batch.targets),
+                            scale.learning.sees_all) for batch in found])
+    return Work(float(words) / few, float(of_all) / few)
 
 
 def speed(size: int = 1024) -> float:

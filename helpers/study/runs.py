@@ -24,6 +24,7 @@ from helpers.asking import ASKING
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, write
+from helpers.curriculum import StagedTrainer
 from helpers.engine.files import PROJECT, atomic, sha256
 from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
@@ -95,7 +96,7 @@ class Run:
     def model(self, spec: ModelSpec) -> Product:
         """The trained weights of a model."""
         scale, condition = self.scale_of(spec), CONDITIONS[spec.condition]
-        if spec.before:
+        if spec.tuned:
             return tuning.product(scale, spec, self.model, self.corpus("train", scale=scale),
                                   self.parameters(spec))
         shape = scale.transformer().shape()
@@ -103,14 +104,16 @@ class Run:
                     "parameters": self.parameters(spec), "model": shape,
                     "training": scale.training.effective(), **scale.unusual()}
         learning = scale.learning
+        trained = (load_model, StagedTrainer) if spec.staged else (Trainer,)
         return Product(f"model {spec.name}",
                        (f"models/{spec.name}/model.safetensors",
                         f"models/{spec.name}/metrics.jsonl"),
-                       settings, (Trainer, *architecture(shape), learning.batches,
+                       settings, (*trained, *architecture(shape), learning.batches,
                                   learning.learns, put_together,
                                   condition.traces, GAPS[scale.training.gap],
                                   PROMPTS[scale.training.prompts]),
-                       "05_training", (self.corpus("train", scale=scale),))
+                       "05_training", (*([self.model(spec.before)] if spec.staged else []),
+                                       self.corpus("train", scale=scale)))
 
     def curve(self, spec: ModelSpec) -> Product:
         """What a model could do at points of its training, on the validation mazes."""
@@ -123,7 +126,8 @@ class Run:
     def answers(self, spec: EvaluationSpec) -> Product:
         """A model's answers to the test mazes of a distribution, judged."""
         scale, asked = self.scale_of(spec.model), dict(spec.answering)
-        asking = [ASKING[asked[name]] for name in ("gap", "given") if asked.get(name) in ASKING]
+        asking = [ASKING[asked[name]] for name in ("gap", "given", "latents")
+                  if asked.get(name) in ASKING]
         asking += [right_plans] * ("given" in asked)
         source = [spec.source] if spec.source else []
         asking += [written_traces for _ in source]

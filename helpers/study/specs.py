@@ -11,7 +11,9 @@ from pathlib import Path
 
 from helpers.asking import ASKING
 from helpers.conditions import CONDITIONS
+from helpers.curriculum import CurriculumConfig
 from helpers.grpo import TuningConfig
+from helpers.objectives import OBJECTIVES
 from helpers.study.scale import MOST_SEEDS, SECTIONS, Scale
 
 Value = bool | int | float | str
@@ -54,14 +56,29 @@ class ModelSpec:
 
     @property
     def before(self) -> "ModelSpec | None":
-        """The model that this one goes on from, if it does (``after``, see `helpers.grpo`)."""
-        goes_on = dict(self.variation).get("after", NOT_ON) != NOT_ON
-        return self._without(*TuningConfig.model_fields) if goes_on else None
+        """The model that this one goes on from, if it does.
+
+        By ``after`` (`helpers.grpo`), or an ``objective`` that does (`helpers.objectives`).
+        """
+        if self.tuned:
+            return self._without(*TuningConfig.model_fields)
+        return self._without("objective", *CurriculumConfig.model_fields) if self.staged else None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it goes on by ``after``."""
+        return dict(self.variation).get("after", NOT_ON) != NOT_ON
+
+    @property
+    def staged(self) -> bool:
+        """Whether it goes on by an objective that takes a trace away, or a control of that."""
+        objective = OBJECTIVES.get(dict(self.variation).get("objective"))
+        return objective is not None and objective.goes_on
 
     @property
     def masked_by(self) -> tuple["ModelSpec", ...]:
         """The model, if any, whose changes say which weights of this one learn (``only``)."""
-        return (self._without("only"),) if self.before and "only" in dict(self.variation) else ()
+        return (self._without("only"),) if self.tuned and "only" in dict(self.variation) else ()
 
     def _without(self, *names: str) -> "ModelSpec":
         return replace(self, variation=tuple(entry for entry in self.variation
@@ -86,10 +103,11 @@ class ModelSpec:
             raise ValueError(f"model: got {name!r}, takes a seed below 2^63")
         spec = cls(found["condition"], int(found["seed"]),
                    tuple((key, _value(text)) for key, text in parts))
-        idle = [key for key in names if key in TuningConfig.model_fields and not spec.before]
-        if idle:
-            raise ValueError(f"model: got {name!r}, whose {idle[0]} says nothing without "
-                             "after=grpo, after=rejection or after=continued")
+        for entries, read, by in (
+                (TuningConfig, spec.tuned, "after=grpo, after=rejection or after=continued"),
+                (CurriculumConfig, spec.staged, "objective=continuous or objective=paused")):
+            if not read and (idle := [key for key in names if key in entries.model_fields]):
+                raise ValueError(f"model: got {name!r}, whose {idle[0]} says nothing without {by}")
         return spec
 
 
