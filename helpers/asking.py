@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from helpers.corpus import PLAN_PART, Corpus
+from helpers.conditions import lenders
+from helpers.corpus import PLAN_PART, PROMPT_PART, Corpus
 from helpers.engine.registry import Registry
 from helpers.language import EVENT, FIRST_COORDINATE, UNKNOWN, encode_mazes
 from helpers.maze import FREE, WALL, Mazes
@@ -48,6 +49,12 @@ def matched_traces(corpus: Corpus) -> list[np.ndarray]:
     lender = {i: other for same in alike.values()
               for i, other in zip(same, same[1:] + same[:1], strict=True)}
     return [own[lender[i]] for i in range(len(own))]
+
+
+def other_prompts(corpus: Corpus) -> list[np.ndarray]:
+    """The prompt of another maze of the corpus."""
+    part = corpus.part(PROMPT_PART)
+    return [part.piece(i) for i in lenders(corpus, 0)]
 
 
 # ── leading elsewhere ───────────────────────────────────────────────────────────────────
@@ -117,10 +124,11 @@ def _way(corpus: Corpus, i: int) -> np.ndarray:
 
 # ── all ─────────────────────────────────────────────────────────────────────────────────
 
-# under `gap` realigned, else under `given`; `own` and `sampled` are what the model has written
+# under `gap` realigned, under `latents` another, else under `given`; `own` and `sampled` are what
+# the model has written
 ASKING: dict[str, Callable] = Registry(
-    realigned=realigned, true=true_traces, other=other_traces, own=written_traces,
-    sampled=written_traces, renamed=renamed_cells, detour=detours, wall=shortcuts,
-    half=half_traces, empty=empty_traces, filler=fillers, matched=matched_traces)
+    realigned=realigned, another=other_prompts, true=true_traces, other=other_traces,
+    own=written_traces, sampled=written_traces, renamed=renamed_cells, detour=detours,
+    wall=shortcuts, half=half_traces, empty=empty_traces, filler=fillers, matched=matched_traces)
 
 CHANGED = ("matched", "renamed", "detour", "wall")  # which not every maze allows

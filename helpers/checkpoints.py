@@ -9,9 +9,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from helpers.architectures import build, configured
 from helpers.corpus import Corpus
 from helpers.engine.files import atomic, checksum
-from helpers.model import ModelConfig, Transformer
+from helpers.model import Transformer
 
 
 class CheckpointError(ValueError):
@@ -75,8 +76,7 @@ def load_model(path: str | Path, corpus: Corpus | None = None, device: str = "cp
         if theirs != ours:
             raise CheckpointError(f"corpus: got a {ours[0]}x{ours[1]} grid, checkpoint {path} "
                                   f"takes {theirs[0]}x{theirs[1]}")
-    model = Transformer(ModelConfig(**about["follows_from"]["model"],
-                                    context=context or about["context"]))
+    model = build(configured(about["follows_from"]["model"], context or about["context"]))
     model.load_state_dict(rounded(under("model.", tensors)))
     return model.to(device)
 

@@ -327,7 +327,7 @@ def _for_steps(model: Transformer) -> Transformer:
             if isinstance(module, nn.Linear):
                 module.to(torch.bfloat16)
     if can_compile(device):
-        for block in model.blocks:  # they share what is compiled
+        for block in model.blocks.children():  # they share what is compiled
             block.step = compile_once(block.step)
     return model
 

@@ -244,6 +244,13 @@ def _wide(rows: pd.DataFrame, rate: str, verdicts: bool) -> pd.DataFrame:
     return wide
 
 
+def in_both(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> pd.DataFrame:
+    """The answers of two arms to the mazes that both were asked."""
+    key = ["seed", "distribution", "maze"]
+    there = rows_a[key].merge(rows_b[key])
+    return pd.concat([rows_a, rows_b], ignore_index=True).merge(there)
+
+
 # ── tables ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -251,8 +258,8 @@ def differences(rows: pd.DataFrame, rates: Sequence[str] = ("plan_valid",), arm:
                 ) -> pd.DataFrame:
     """Each two conditions on each distribution, the columns of `COLUMNS`.
 
-    Of one seed these are differences of its models. Pairs of which one has no such verdicts
-    (traces, under a condition without) are left out.
+    Of the seeds that both have; of one seed these are differences of its models. Pairs of which one
+    has no such verdicts (traces, under a condition without), or that share no seed, are left out.
 
     Args:
         arm: the column that tells apart what is compared.
@@ -260,25 +267,32 @@ def differences(rows: pd.DataFrame, rates: Sequence[str] = ("plan_valid",), arm:
     table = []
     for rate in rates:
         judged = rows.dropna(subset=rate)
-        of = difference if rows["seed"].nunique() > 1 else difference_of_models
         for a, b in combinations(judged[arm].unique(), 2):
-            table += _by_distribution(judged, rate, arm, [a, b], of, f"{rate}: {b} - {a}")
+            table += _by_distribution(judged, rate, arm, [a, b], f"{rate}: {b} - {a}",
+                                      difference_of_models, difference)
     return pd.DataFrame(table, columns=COLUMNS)
 
 
 def shares(rows: pd.DataFrame, none: str, some: str, whole: str, rate: str = "plan_valid",
            arm: str = "condition") -> pd.DataFrame:
-    """On each distribution, which share of whole − none is some − none; see `COLUMNS`."""
-    of = share if rows["seed"].nunique() > 1 else share_of_models
+    """On each distribution, which share of whole − none is some − none; see `COLUMNS`.
+
+    Of the seeds that all three have.
+    """
     name = f"{rate}: ({some} - {none}) / ({whole} - {none})"
-    return pd.DataFrame(_by_distribution(rows, rate, arm, [none, some, whole], of, name),
-                        columns=COLUMNS)
+    return pd.DataFrame(_by_distribution(rows, rate, arm, [none, some, whole], name,
+                                         share_of_models, share), columns=COLUMNS)
 
 
-def _by_distribution(rows: pd.DataFrame, rate: str, arm: str, names: list[str],
-                     of: Callable[..., Estimate], quantity: str) -> list[list]:
+def _by_distribution(rows: pd.DataFrame, rate: str, arm: str, names: list[str], quantity: str,
+                     of_one: Callable[..., Estimate], of_several: Callable[..., Estimate]
+                     ) -> list[list]:
     table = []
     for distribution, part in rows.groupby("distribution", sort=False):
-        found = of(*(part[part[arm] == name] for name in names), rate)
-        table.append([quantity, distribution, *found[:-1]])
+        arms = [part[part[arm] == name] for name in names]
+        seeds = set.intersection(*(set(one["seed"]) for one in arms))
+        if seeds:
+            of = of_several if len(seeds) > 1 else of_one
+            found = of(*(one[one["seed"].isin(seeds)] for one in arms), rate)
+            table.append([quantity, distribution, *found[:-1]])
     return table

@@ -130,15 +130,12 @@ class Attention(nn.Module):
 
     def step(self, x: Tensor, rope: tuple[Tensor, Tensor], keys: Tensor, values: Tensor,
              lengths: Tensor, longest: int) -> Tensor:
-        """One new token a row, against a cache that it extends.
+        """One new token a row, [B, C] → [B, C], against a cache that it extends.
 
         Args:
-            x: [B, C]. keys, values: [B, K, T, D], written at ``lengths``.
+            keys, values: [B, K, T, D], written at ``lengths``.
             lengths: int64 [B], tokens each row already has.
             longest: how much of T to read at most, see `attention.cached_attention`.
-
-        Returns:
-            [B, C].
         """
         q, k, v = self.project(x, rope).split([self.heads, self.kv_heads, self.kv_heads], 1)
         return self.out(cached_attention(q, k, v, keys, values, lengths, longest).flatten(1))
@@ -193,10 +190,8 @@ class Transformer(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
     def hidden(self, tokens: Tensor, packing: Packing, wanted: Tensor | None = None) -> Tensor:
-        """int64 [N] packed tokens → [N, C], before the output layer.
-
-        Or [M, C]: with ``wanted`` (int64 [M]) the last block's second half, which no other
-        token reads, works on those tokens alone.
+        """int64 [N] packed tokens → [N, C], before the output layer; with ``wanted``, int64 [M],
+        [M, C]: the last block's second half, which no other token reads, works on those alone.
         """
         rope = self.rotary(packing.positions)
         x = self.embedding(tokens)
@@ -216,6 +211,10 @@ class Transformer(nn.Module):
         """
         with torch.autocast(hidden.device.type, enabled=False):
             return F.linear(hidden.float(), self.embedding.weight.float())
+
+    def read(self, states: list[Tensor]) -> Tensor:
+        """What tokens were after each block, [B, C] each → `exact_logits`, [B, vocabulary]."""
+        return self.exact_logits(self.norm(states[-1]))
 
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """int64 [N] packed tokens → logits [N, vocabulary]."""
@@ -314,6 +313,7 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
     rows = torch.arange(len(prompts), device=device) if rows is None else rows
     row_of = rows.repeat_interleave(counts, output_size=int(lengths.sum()))
     places = torch.arange(len(row_of), device=device) - packing.begins[:len(row_of)]
+    last, states = counts.cumsum(0) - 1, []
     for layer, block in enumerate(model.blocks):
         attention = block.attention
         qkv = attention.project(block.attention_norm(x), rope)
@@ -323,9 +323,10 @@ def prefill(model: Transformer, cache: Cache, prompts: list[np.ndarray],
         cache.values[layer][row_of, :, places] = v.to(cache.values.dtype)
         x = x + attention.attend(qkv, packing)
         x = x + block.mlp(x)
+        states.append(x[last])
     cache.lengths[rows] = counts
-    cache.gaps[rows] = packing.positions[counts.cumsum(0) - 1] + 1 - counts
-    return model.exact_logits(model.norm(x[counts.cumsum(0) - 1]))
+    cache.gaps[rows] = packing.positions[last] + 1 - counts
+    return model.read(states)
 
 
 @torch.no_grad()
@@ -341,8 +342,9 @@ def step(model: Transformer, cache: Cache, tokens: Tensor, alive: Tensor | None 
         The logits after it, float32 [B, vocabulary].
     """
     rope = model.rotary(cache.lengths + cache.gaps)
-    x = model.embedding(tokens)
+    x, states = model.embedding(tokens), []
     for block, keys, values in zip(model.blocks, cache.keys, cache.values, strict=True):
         x = block.step(x, rope, keys, values, cache.lengths, longest or keys.shape[2])
+        states.append(x)
     cache.lengths += 1 if alive is None else alive
-    return model.exact_logits(model.norm(x))
+    return model.read(states)

@@ -1,9 +1,10 @@
 """What a model learns to do with a response, and so how it answers.
 
 It may write it word by word; the same with the plan backwards, from the goal to the start, which
-tells what a model gains that is free to begin there; or fill it in, in any order
-(`helpers.diffusion`). To add a way, write what it takes and an entry in `OBJECTIVES`: nothing else
-knows an objective by its name.
+tells what a model gains that is free to begin there; fill it in, in any order
+(`helpers.diffusion`); or go on with its trace taken away step by step, latents in place of it,
+which are fed back or are not (`helpers.curriculum`, `helpers.continuous`). To add a way, write what
+it takes and an entry in `OBJECTIVES`: nothing else knows an objective by its name.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers import unmasking
+from helpers import continuous, unmasking
 from helpers.batches import Batches
 from helpers.conditions import CONDITIONS, Examples
 from helpers.corpus import Corpus, Segments
+from helpers.curriculum import KeptBatches, LatentBatches, PausedBatches, RemovedBatches
 from helpers.diffusion import Denoising, MaskedBatches
 from helpers.engine.registry import Registry
 from helpers.language import SOLUTION
@@ -35,12 +37,15 @@ class Objective:
         learns: makes gradients, as of `training.Trainer`.
         respond: lets a model answer a corpus, called as `responses.respond`.
         sees_all: whether each token of a training text sees those behind it too.
+        goes_on: whether a model begins with what one of the usual objective has learnt, and
+            ``batches`` are those of `helpers.curriculum`.
     """
 
     batches: type[Batches]
     learns: Callable
     respond: Callable
     sees_all: bool = False
+    goes_on: bool = False
 
 
 # ── plans backwards ─────────────────────────────────────────────────────────────────────
@@ -100,4 +105,8 @@ OBJECTIVES: dict[str, Objective] = Registry({
     USUAL: Objective(Batches, Likelihood, respond),
     "backwards": Objective(TurnedBatches, Likelihood, respond_backwards),
     "diffusion": Objective(MaskedBatches, Denoising, unmasking.respond, sees_all=True),
+    "continuous": Objective(LatentBatches, continuous.Feedback, continuous.respond, goes_on=True),
+    "paused": Objective(PausedBatches, Likelihood, continuous.respond_paused, goes_on=True),
+    "removed": Objective(RemovedBatches, Likelihood, continuous.respond_paused, goes_on=True),
+    "kept": Objective(KeptBatches, Likelihood, continuous.respond_paused, goes_on=True),
 })

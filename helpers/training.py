@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from helpers.architectures import build
 from helpers.batches import Batch, micro_batches, shares
 from helpers.checkpoints import (
     CheckpointError,
@@ -120,7 +121,7 @@ class Trainer:
         self.follows_from = json.loads(json.dumps(
             {"seed": seed, "model": model.shape(), "training": training.effective(),
              **follows_from}))
-        self.model = Transformer(model, seed).to(torch.device(device))
+        self.model = build(model, seed).to(torch.device(device))
         self.optimizers = make_optimizers(self.model, training)
         self.steps = len(batches)
         self.step = self.tokens = self.response_tokens = 0

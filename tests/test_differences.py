@@ -295,6 +295,18 @@ def test_table_of_differences(count, tmp_path):
     assert differences(rows[rows["condition"] == "correct"]).columns.tolist() == COLUMNS
 
 
+def test_tables_pair_the_seeds_that_both_have():
+    rows = rows_of(3)
+    few = rows[(rows["condition"] != "swapped") | (rows["seed"] == 2)]
+    table = differences(few).set_index(["quantity", "distribution"])
+    assert table["seeds"].tolist() == [3, 3, 1, 1, 1, 1]
+    of_one = differences(rows[rows["seed"] == 2]).set_index(["quantity", "distribution"])
+    pd.testing.assert_frame_equal(table[table["seeds"] == 1], of_one.iloc[2:])
+    assert set(shares(few, "solution_only", "correct", "swapped")["seeds"]) == {1}
+    assert differences(few[(few["condition"] == "swapped") | (few["seed"] == 3)])[
+        "quantity"].unique().tolist() == ["plan_valid: correct - solution_only"]
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_table_of_shares(count, tmp_path):
     table = shares(rows_of(count), "solution_only", "correct", "swapped")

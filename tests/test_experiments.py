@@ -1,8 +1,10 @@
 """The experiments: which models each needs, what it makes of their answers, its figure."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from helpers.show.trends import draw_convergence, draw_regime
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import ScaleError, load_scale
-from helpers.study.specs import ModelSpec, every, models_of
+from helpers.study.specs import EvaluationSpec, ModelSpec, every, models_of
 
 SIDES = (6, 8, 10)
 CONDITIONS = ("solution_only", "correct", "swapped")
@@ -160,6 +162,26 @@ def answered(monkeypatch, tmp_path):
     monkeypatch.setattr(steps, "all_rows", rows)
     monkeypatch.setattr(steps, "all_curves", curves)
     return Run(scale, tmp_path), rates
+
+
+def test_models_of_further_seeds_are_shown_once_they_are_there(tmp_path, monkeypatch):
+    run, experiment = Run(SMOKE, tmp_path), EXPERIMENTS["headline"]
+    own = every(SMOKE)
+    assert {one.model.seed for one in own} == {1}
+    assert run.evaluations(experiment) == own
+    asked = EXPERIMENTS["seeds"].evaluations(SMOKE)
+    assert set(asked) == {replace(one, model=replace(one.model, seed=seed))
+                          for one in own for seed in (1, 2, 3)}
+    there = {"answers swapped_2/wilson", "curve swapped_2", "answers correct_3/wilson"}
+    monkeypatch.setattr(run.store, "status",
+                        lambda product: SimpleNamespace(usable=product.name in there))
+    shown = [*own, EvaluationSpec(ModelSpec("swapped", 2), "wilson")]  # of correct_3 no curve
+    assert run.evaluations(experiment) == shown
+    inputs = {one.name for one in run.tables(experiment).inputs}
+    assert inputs == {f"answers {one.name}" for one in shown} | {
+        f"curve {one.model.name}" for one in shown}
+    weight = replace(experiment, evaluations=plan_weight.evaluations)  # any experiment does so
+    assert shown[-1] in run.evaluations(weight)
 
 
 def test_headline_tables(answered, monkeypatch):

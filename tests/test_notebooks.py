@@ -218,7 +218,8 @@ def test_every_cell_twice(tiny):
                          ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
                          ("19_convergence", "smoke/convergence"), ("20_spectrum", "smoke/spectrum"),
                          ("21_searchformer", "smoke/searchformer"),
-                         ("22_diffusion", "smoke/diffusion")):
+                         ("22_diffusion", "smoke/diffusion"), ("23_compute", "smoke/compute"),
+                         ("24_continuous", "smoke/continuous")):
         assert run_cells(name, 2)["folder"] == PROJECT / "results" / folder
     for name in ("10_position", "14_given", "15_subtext", "16_latents"):
         assert run_cells(name, 1)["guess"]

@@ -255,6 +255,17 @@ def test_what_changed_is_named(tmp_path):
         store.use(product(settings={"a": 1, "deep": {"b": 3}}))
 
 
+def test_long_reasons_are_cut_short(tmp_path):
+    store, few = Store(tmp_path), ["a", "b"]
+    below = [made(store, product(name)) for name in few]
+    made(store, product("above", {"asked": few, "order": few}, tuple(below)))
+    more = [*below, *(product(name) for name in "cdef")]
+    now = product("above", {"asked": [*"bcdef"], "order": few[::-1]}, tuple(more))
+    assert store.status(now).why == (
+        "asked with c, d and 2 more; asked without a; order was ['a', 'b'], is ['b', 'a']; "
+        "c, d and 2 more are new")
+
+
 def test_kept_products_are_used_and_remembered(tmp_path):
     below = made(Store(tmp_path), product("below"))
     other = product("below", {"a": 7})

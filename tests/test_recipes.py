@@ -142,7 +142,7 @@ def test_the_experiment_runs(project):
     said = run(project, "-m", "helpers", "study", "--scale", "mine", "--experiment", "nearness",
                "--root", "elsewhere")
     assert re.findall(r"^  (.+?) +will be made$", said, re.MULTILINE) == [
-        "analysis 23_nearness", "report 23_nearness"]
+        "analysis 25_nearness", "report 25_nearness"]
     assert (folder / "nearness" / "report.html").exists()
     table = pd.read_csv(folder / "nearness" / "nearness.csv")
     assert set(table["variation"]) == {"away=1", "away=100"}

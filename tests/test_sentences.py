@@ -303,11 +303,12 @@ def test_beside_published():
 
 @pytest.mark.parametrize(("mazes", "warned"), [(40, True), (199, True), (200, False)])
 def test_a_run_that_shows_nothing_says_so(mazes, warned):
-    scale = SimpleNamespace(rows=6, cols=8, conditions=(RIGHT,), seeds=(1,), trained_on="wilson",
+    scale = SimpleNamespace(rows=6, cols=8, conditions=(RIGHT,), trained_on="wilson",
                             train_examples=50_000, test_examples=mazes, distributions=("dfs",))
-    said = sentences.trained(scale)
+    models = pd.DataFrame({"condition": RIGHT, "seed": [1, 1, 2]})
+    said = sentences.trained(scale, models)
     assert said.startswith("**This run shows that every step works, and nothing") == warned
-    assert ("1 model: `correct`, seed 1, each trained on 50 000 mazes (Wilson) and asked "
+    assert ("2 models: `correct`, seeds 1 and 2, each trained on 50 000 mazes (Wilson) and asked "
             f"{mazes} of each kind: DFS.") in said
 
 

@@ -135,7 +135,7 @@ def test_a_checkpoint_of_some_is_one_for_others(tmp_path, whole):
 def test_unequal_weights_are_noticed(tmp_path):
     def differing() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training, "Transformer",
+            patch.setattr(training, "build",
                           lambda model, seed: Transformer(model, seed + together.rank()))
             run(tmp_path)
 

@@ -2,6 +2,8 @@
 
 from helpers.engine.registry import Registry
 from helpers.experiments import (
+    compute,
+    continuous,
     convergence,
     coupling,
     diffusion,
@@ -21,7 +23,7 @@ from helpers.experiments import (
 from helpers.study.specs import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = Registry({
-    "headline": headline.EXPERIMENT,
+    **headline.EXPERIMENTS,
     "plan_weight": plan_weight.EXPERIMENT,
     **regime.EXPERIMENTS,
     **position.EXPERIMENTS,
@@ -36,4 +38,6 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **spectrum.EXPERIMENTS,
     **searchformer.EXPERIMENTS,
     **diffusion.EXPERIMENTS,
+    **compute.EXPERIMENTS,
+    "continuous": continuous.EXPERIMENT,
 })

@@ -124,7 +124,7 @@ def effects(rows: dict[EvaluationSpec, pd.DataFrame]) -> pd.DataFrame:
         pairs.append((filled, f"{filled}, {USUAL[0]} in all"))
     pairs += [(f"{a} {name}", f"{b} {name}") for name in (BACKWARDS, DIFFUSION)
               for a, b in combinations(conditions, 2)]
-    return pd.concat([differences.differences(_both(there[a], there[b]),
+    return pd.concat([differences.differences(differences.in_both(there[a], there[b]),
                                               ("plan_valid", "trace_valid"), arm="arm")
                       for a, b in pairs if a in there and b in there], ignore_index=True)
 
@@ -134,12 +134,6 @@ def _arm(one: EvaluationSpec) -> str:
     name = objective(one)
     arm = one.model.condition + f" {name}" * (name != LIKELIHOOD) + REALIGNED * ("gap" in asked)
     return arm + (f", {asked['order']} in {asked['steps']}" if "order" in asked else "")
-
-
-def _both(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """The answers of two arms to the mazes that both were asked."""
-    key = ["seed", "distribution", "maze"]
-    return pd.concat([a, b], ignore_index=True).merge(a[key].merge(b[key]))
 
 
 # ── from which end ──────────────────────────────────────────────────────────────────────

@@ -1,8 +1,11 @@
 """Does it matter for the plan whose trace a model learnt to write?
 
 The study's first table: each condition and seed of a scale, asked each distribution. Its tables
-lie at the top of a run's folder.
+lie at the top of a run's folder. ``seeds`` asks the same of models of further seeds, which all
+experiments show once they are there.
 """
+
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -10,7 +13,14 @@ from helpers import evaluation
 from helpers.differences import differences
 from helpers.study import steps
 from helpers.study.runs import Run
-from helpers.study.specs import EvaluationSpec, Experiment, every, models_of
+from helpers.study.scale import Scale
+from helpers.study.specs import (
+    EvaluationSpec,
+    Experiment,
+    every,
+    models_of,
+    with_further_seeds,
+)
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
@@ -38,10 +48,22 @@ def summary(run: Run) -> str:
                       published.sort_index(axis=1).to_string()])
 
 
-EXPERIMENT = Experiment(
-    question="Does it matter for the plan whose trace a model learnt to write?",
-    notebook="07_analysis", evaluations=every, analyse=analyse,
-    summary=summary,
-    tables=("headline", "comparisons", "differences", "coupling", "published_coupling", "errors",
-            "learning_curves"),
-    figures=("headline", "learning_curves"), folder="", whole=models_of)
+def of_further_seeds(scale: Scale) -> list[EvaluationSpec]:
+    """The same of the seeds that follow on the scale's own."""
+    return every(with_further_seeds(scale))
+
+
+def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
+    return Experiment(
+        question=question, notebook="07_analysis", evaluations=evaluations, analyse=analyse,
+        summary=summary,
+        tables=("headline", "comparisons", "differences", "coupling", "published_coupling",
+                "errors", "learning_curves"),
+        figures=("headline", "learning_curves"), folder="",
+        whole=lambda scale: models_of(with_further_seeds(scale)))
+
+
+EXPERIMENTS = {
+    "headline": _experiment(
+        "Does it matter for the plan whose trace a model learnt to write?", every),
+    "seeds": _experiment("And of models of other seeds?", of_further_seeds)}

@@ -16,7 +16,13 @@ from helpers.experiments.regime import SMALLEST
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
-from helpers.study.specs import EvaluationSpec, Experiment, every, models_of
+from helpers.study.specs import (
+    EvaluationSpec,
+    Experiment,
+    every,
+    models_of,
+    with_further_seeds,
+)
 
 SHIFTS = (-40, -20, -10, -5, -3, -2, -1, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 CURES = (("prompts", "filler"), ("prompts", "shuffled"), ("prompts", "uneven"),
@@ -231,7 +237,7 @@ def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpe
         summary=summary, tables=("rates", "effects", "parts"),
         figures=("realigned", "shifts", "gaps", "given"), folder="position",
         gathers=all_parts,
-        whole=lambda scale: models_of(scale, (), RANDOM))
+        whole=lambda scale: models_of(with_further_seeds(scale), (), RANDOM))
 
 
 EXPERIMENTS = {"position": _experiment(

@@ -51,6 +51,8 @@ def export(path: str | Path, folder: str | Path, vocabulary: str = "ours") -> li
     about, tensors = read_checkpoint(path)
     if objective := about["follows_from"].get("objective"):
         raise ValueError(f"objective: got {objective}, takes a model that writes word by word")
+    if loops := about["follows_from"]["model"].get("loops"):
+        raise ValueError(f"loops: got {loops}, takes a model without loops: Qwen2 has none")
     model = load_model(path)
     corpus = about["follows_from"]["corpus"]
     words = words_of(Vocabulary(corpus["rows"], corpus["cols"]), vocabulary)

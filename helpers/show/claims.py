@@ -46,6 +46,7 @@ class Claim:
 
 PAPER, PERFORMATIVE = "Stechly et al. 2025", "Palod et al. 2025"
 DUALFORMER, FILLER = "Su et al. 2024", "Pfau et al. 2024"
+COCONUT, ICOT = "Hao et al. 2024", "Deng et al. 2024"
 BOTH = ("wilson", "drunkards_walk")
 LENGTH = "length of trace with that of A*'s"
 ENDLESS = "answers without end that could have one"
@@ -152,6 +153,41 @@ CLAIMS = (
     Claim("It reveals a plan from the goal to the start (rank correlation of place and step)",
           "asked here", "diffusion/effects.csv", "order of the plan, solution_only diffusion",
           ("wilson",), "below"),
+    *(Claim(f"{says} `{other}` plans better than no trace", "asked here", "compute/effects.csv",
+            f"plan_valid: {other} - solution_only{budget}", ("wilson", "drunkards_walk"))
+      for says, budget in (("After equally many operations,", " at equal FLOPs"),
+                           ("After equally many words of responses,", " at equal response tokens"))
+      for other in ("correct", "swapped")),
+    Claim("A trace of another maze is room alone: filler plans as well", "asked here",
+          "compute/effects.csv", "plan_valid: swapped - filler", ("wilson", "drunkards_walk"),
+          "not above"),
+    Claim("Loops replace the trace: a looped model without one plans as well as one with its "
+          "maze's own", "asked here", "compute/effects.csv",
+          "plan_valid: correct - solution_only looped", ("wilson", "drunkards_walk"), "not above"),
+    Claim("They help a model without a trace", "asked here", "compute/effects.csv",
+          "plan_valid: solution_only looped - solution_only", ("wilson", "drunkards_walk")),
+    Claim("A word takes more loops where A\\* closes more cells (rank correlation)", "asked here",
+          "compute/effects.csv", "loops with A*'s expansions, solution_only",
+          ("wilson", "drunkards_walk")),
+    Claim("The length of other mazes' traces does not follow A\\*'s expansions", "asked here",
+          "compute/effects.csv", "length with A*'s expansions, swapped",
+          ("wilson", "drunkards_walk"), "not above"),
+    Claim("Vectors that are fed back keep more of a trace than as many pauses", COCONUT,
+          "continuous/effects.csv", "plan_valid: correct continuous - correct paused", BOTH),
+    Claim("And more than nothing in its place", COCONUT, "continuous/effects.csv",
+          "plan_valid: correct continuous - correct removed", BOTH),
+    Claim("A trace can be taken away step by step: the model plans better than one that never had "
+          "one", ICOT, "continuous/effects.csv",
+          "plan_valid: correct removed - solution_only kept", BOTH),
+    Claim("Vectors that are fed back serve as well as the trace in words", COCONUT,
+          "continuous/effects.csv", "plan_valid: correct kept - correct continuous", BOTH,
+          "not above"),
+    Claim("Vectors in place of other mazes' traces serve as well", "asked here",
+          "continuous/effects.csv", "plan_valid: correct continuous - swapped continuous", BOTH,
+          "not above"),
+    Claim("They are used: with another maze's a model plans worse", "asked here",
+          "continuous/effects.csv",
+          "plan_valid: correct continuous - correct continuous, another's latents", BOTH),
     Claim("A reward for valid plans makes plans better where traces were correct", PAPER,
           "grpo/effects.csv", "plan_valid: correct after grpo - correct", ("wilson",)),
     Claim("And where they were other mazes'", PAPER, "grpo/effects.csv",

@@ -13,6 +13,7 @@ from helpers.show.looks import (
     ORANGE,
     PURPLE,
     Figure,
+    error_of,
     legend,
     look_of_condition,
     look_of_seed,
@@ -57,6 +58,45 @@ def draw_learning_curves(curves: pd.DataFrame) -> Figure:
                   + "; ".join(f"{condition} {percents(part)}"
                               for condition, part in ends.groupby("condition", sort=False)[
                                   "plan_valid"]) + ".")
+    return figure
+
+
+@styled
+def draw_stages(along: pd.DataFrame) -> Figure:
+    """Plan validity on held-out mazes as traces are taken away, a panel a condition.
+
+    Args:
+        along: of `experiments.continuous`: a line a way of going on, ``went_on``; ``left_out``
+            says how much of the trace is gone by then.
+    """
+    ways, conditions = (list(along[name].unique()) for name in ("went_on", "condition"))
+    looks = dict(zip(ways, ((INK, "o"), (ORANGE, "^"), (PURPLE, "s"), (GREEN, "D")), strict=False))
+    figure, (axes,) = new_figure(1, len(conditions), (4.6 * len(conditions), 4.6), sharey=True)
+    said = []
+    for ax, condition in zip(axes, conditions, strict=True):
+        own = along[along["condition"] == condition]
+        for way, (colour, marker) in looks.items():
+            for _, seed, place in models_of(part := own[own["went_on"] == way]):
+                line = part[part["seed"] == seed]
+                ax.errorbar(line["examples"], line["plan_valid"], error_of(line, "plan_valid"),
+                            color=colour, marker=marker, lw=1.8, elinewidth=1.2, markersize=7,
+                            capsize=3, **look_of_seed(place), label=None if place else way)
+                said.append(f"{condition}, {way}: {percents(line['plan_valid'].iloc[[0, -1]])}")
+        whole = own.loc[own["left_out"] == "all", "examples"]
+        if len(whole):
+            ax.axvline(whole.min(), color=FAINT, zorder=0)
+        ax.set(title=look_of_condition(condition).label, xlabel="examples gone on with")
+        ax.xaxis.set_major_formatter(lambda value, _: spaced(value))
+        percent_axis(ax)
+    axes[0].set_ylabel("valid plans, held-out mazes")
+    handles = {label: handle for ax in axes
+               for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4,
+                  title=f"n = {span(along['n'])} a point; bars: 95 % intervals; "
+                        "grey: first point without a trace")
+    figure.alt = (f"Valid plans on held-out mazes while traces are taken away, {seeds_of(along)}, "
+                  f"n = {span(along['n'])}, at the first point and at the last. "
+                  + "; ".join(said) + ".")
     return figure
 
 

@@ -24,12 +24,16 @@ def caution(mazes: int) -> str:
             f"Each model was asked {spaced(mazes)} mazes of a kind: too few to tell.")
 
 
-def trained(scale) -> str:
-    """Which models there are, what they were trained on and what they were asked."""
-    models = len(scale.conditions) * len(scale.seeds)
+def trained(scale, table: pd.DataFrame) -> str:
+    """Which models there are, what they were trained on and what they were asked.
+
+    Args:
+        table: of a run of that scale, with ``condition`` and ``seed``.
+    """
+    models, seeds = len(table[["condition", "seed"]].drop_duplicates()), table["seed"].unique()
     text = (f"Mazes of {scale.rows}×{scale.cols} cells. {models} model{'s' * (models > 1)}: "
-            f"{listed(map(_code, scale.conditions))}, seed{'s' * (len(scale.seeds) > 1)} "
-            f"{listed(scale.seeds)}, each trained on {spaced(scale.train_examples)} mazes "
+            f"{listed(map(_code, scale.conditions))}, seed{'s' * (len(seeds) > 1)} "
+            f"{listed(seeds)}, each trained on {spaced(scale.train_examples)} mazes "
             f"({_kind(scale.trained_on)}) and asked {spaced(scale.test_examples)} of each kind: "
             f"{listed(map(_kind, scale.distributions))}.")
     return "\n\n".join(filter(None, (caution(scale.test_examples), text)))

@@ -99,6 +99,60 @@ def draw_steps(table: pd.DataFrame, orders: dict[str, str], beside: dict[str, st
     return figure
 
 
+@styled
+def draw_loops(rates: pd.DataFrame, longer: pd.DataFrame, beside: tuple[str, ...]) -> Figure:
+    """Plan validity of looped models by loops, and how many they take by difficulty.
+
+    Args:
+        rates: ``rates`` of the experiment on one distribution: kind and loops (text). Bars are the
+            table's own intervals.
+        longer: ``fifths`` of looped models.
+        beside: conditions of plain models that stand as level lines.
+    """
+    looped = rates[rates["kind"] == "looped"]
+    numbers = sorted(looped.loc[looped["loops"].str.isdigit(), "loops"].unique(), key=_number)
+    places = [*numbers, *looped.loc[~looped["loops"].isin(numbers), "loops"].unique()]
+    figure, ((first, second),) = new_figure(1, 2, (12.4, 5))
+    words = []
+    for _, seed, place in models_of(looped):
+        part = looped[looped["seed"] == seed]
+        part = part.assign(x=part["loops"].map(places.index)).sort_values("x")
+        first.errorbar(part["x"], part["plan_valid"].to_numpy(float),
+                       error_of(part, "plan_valid"), color=PURPLE, marker="D", lw=1.8,
+                       elinewidth=1.2, markersize=7, capsize=3, label=f"looped, seed {seed}",
+                       **look_of_seed(place))
+        words.append("looped " + ", ".join(f"{loops}: {percent(rate)}" for loops, rate in zip(
+            part["loops"], part["plan_valid"], strict=True)))
+    for condition in beside:
+        look, plain = look_of_condition(condition), rates[
+            (rates["condition"] == condition) & (rates["kind"] == "plain")]
+        for i, rate in enumerate(plain["plan_valid"]):
+            first.axhline(rate, color=look.colour, ls=look.line, lw=1.3,
+                          label=look.label if not i else None)
+            words.append(f"{look.label} {percent(rate)}")
+    first.set(xlabel="word read after so many loops", ylabel="valid plans")
+    first.set_xticks(range(len(places)), places)
+    percent_axis(first)
+    seeds = sorted(longer["seed"].unique())
+    for (distribution, seed), part in longer.groupby(["distribution", "seed"], sort=False):
+        look, place = look_of_generator(distribution), seeds.index(seed)
+        second.errorbar(part["expansions"], part["length"], error_of(part, "length"),
+                        color=look.colour, marker=look.marker, lw=1.8, capsize=3,
+                        label=f"loops, {look.label}" if not place else None, **look_of_seed(place))
+        words.append(f"{look.label} loops {part['length'].iloc[0]:.1f} to "
+                     f"{part['length'].iloc[-1]:.1f}")
+    second.set(xlabel="cells that A* closes, median of a fifth", ylabel="loops a word")
+    second.grid(axis="y")
+    handles = [ax.get_legend_handles_labels() for ax in (first, second)]
+    figure.legend(handles[0][0] + handles[1][0], handles[0][1] + handles[1][1], ncols=4,
+                  loc="outside lower center",
+                  title=f"n = {span(rates['n'])} test mazes a point on the left, "
+                        f"{span(longer['n'])} on the right; bars: 95 % intervals")
+    figure.alt = (f"Valid plans by loops, {listed(places)}, {seeds_of(looped)}, and loops a word "
+                  "by A*'s expansions: " + "; ".join(words) + ".")
+    return figure
+
+
 def _number(steps: str) -> float:
     return float("inf") if steps == "all" else float(steps)
 

@@ -16,7 +16,9 @@ import torch
 from helpers import evaluation
 from helpers.asking import ASKING
 from helpers.checkpoints import load_model, read_checkpoint
+from helpers.continuous import Feedback
 from helpers.corpus import Corpus
+from helpers.curriculum import latents_of
 from helpers.engine import together
 from helpers.engine.files import atomic, exclusive
 from helpers.maze import Mazes
@@ -81,7 +83,8 @@ def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
     """How a model is asked, as the function of its objective takes it.
 
     Raises:
-        ValueError: a trace is given to a model that does not write word by word.
+        ValueError: a trace is given to a model that does not write word by word, or latents to
+            one that feeds none back.
     """
     asked = dict(spec.answering)
     asked.pop("mazes", None)
@@ -92,6 +95,11 @@ def asking(run: Run, spec: EvaluationSpec, mazes: Corpus) -> dict:
     if asked.get("gap") == "realigned":
         scale = run.scale_of(spec.model)
         asked["gap"] = realigned(mazes, run.load(run.corpus("train", scale=scale)))
+    if "latents" in asked:
+        if run.scale_of(spec.model).learning.learns is not Feedback:
+            raise ValueError(f"latents: got {asked['latents']!r} for {spec.model.name}, takes a "
+                             "model whose latents are fed back")
+        asked["latents"] = ASKING[asked["latents"]](mazes)
     given = asked.pop("given", None)
     if spec.source:
         asked["traces"] = written_traces(mazes, written(run, spec.source))
@@ -114,13 +122,15 @@ def judged(run: Run, spec: ModelSpec, mazes: Corpus, path: Path, answering: dict
     scale = run.scale_of(spec)
     given = max(map(len, answering.get("traces", [])), default=0)
     model = load_model(path, mazes, device, scale.transformer().context + given)
-    room = read_checkpoint(path)[0]["follows_from"].get("room")  # of models that fill in
+    about = read_checkpoint(path)[0]
+    room = about["follows_from"].get("room")  # of models that fill in
+    told = {"count": latents_of(about)} if spec.staged else {}
     share = together.share(len(mazes))
     mine, asked = _some(mazes, share), _some_of(answering, share)
     found = scale.learning.respond(
         model, mine, spec.condition, title=title if together.rank() == 0 else None,
         max_new_tokens=room or scale.decoding.max_new_tokens,
-        batch_size=scale.decoding.batch_size, **asked)
+        batch_size=scale.decoding.batch_size, **told, **asked)
     responses = together.joined(found, len(mazes))
     rows = evaluation.judge(mazes, spec.condition, responses)
     if "traces" in answering:

@@ -50,7 +50,7 @@ def training(run: Run, spec: ModelSpec) -> Needs:
     config = scale.transformer()
     state = 16 * parameters(config)  # weights, gradients and an optimiser's two numbers
     points = 1 + scale.training.snapshots
-    tokens = PART if spec.before else scale.training.batch_size * config.context
+    tokens = PART if spec.tuned else scale.training.batch_size * config.context
     batch = 0 if gpu else activations(config, tokens)
     return Needs(int(gpu), (PROGRAM_GPU if gpu else PROGRAM) + _corpus(scale)
                  + _megabytes(2 * state + batch),

@@ -187,13 +187,13 @@ class Store:
         ours = json.loads(json.dumps(product.settings))  # tuples as the lists that records have
         yield from _changed("", record["settings"], ours)
         if changed := changed_code(record["code"], product.code):
-            names = [name.split(".", 1)[1] for name in changed]
-            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-            yield f"code changed: {', '.join(names[:2])}{more}"
+            yield f"code changed: {_first([name.split('.', 1)[1] for name in changed])}"
         theirs, their_code = record["inputs"], record.get("input_code", {})
-        for one in product.inputs:
-            if theirs.get(one.name) not in self._accepted(one, their_code.get(one.name)):
-                yield f"{one.name} " + ("is another" if one.name in theirs else "is new")
+        differing = [one.name for one in product.inputs if theirs.get(one.name) not in
+                     self._accepted(one, their_code.get(one.name))]
+        for what in ("another", "new"):
+            if names := [name for name in differing if (name in theirs) == (what == "another")]:
+                yield f"{_first(names)} {'are' if len(names) > 1 else 'is'} {what}"
 
     def _accepted(self, product: Product, code: dict[str, str] | None) -> set[str]:
         """The fingerprints of an input that are as good as the one it would have now.
@@ -222,11 +222,20 @@ class Store:
         return found | record.get("input_code", {})
 
 
+def _first(names: list[str]) -> str:
+    """``a, b and 7 more``."""
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
 def _changed(place: str, theirs: dict, ours: dict) -> Iterator[str]:
-    """The settings that differ, each with its value then and now."""
+    """The settings that differ, each with its value then and now; of lists what came and went."""
     for name in dict.fromkeys([*theirs, *ours]):
         a, b = theirs.get(name), ours.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
             yield from _changed(f"{place}{name}.", a, b)
+        elif isinstance(a, list) and isinstance(b, list) and set(map(str, a)) != set(map(str, b)):
+            for word, more, less in (("with", b, a), ("without", a, b)):
+                if found := [str(one) for one in more if one not in less]:
+                    yield f"{place}{name} {word} {_first(found)}"
         elif a != b:
             yield f"{place}{name} was {a}, is {b}"

@@ -19,10 +19,12 @@ import pandas as pd
 import psutil
 import torch
 
+from helpers.architectures import architecture
 from helpers.asking import ASKING
 from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, write
+from helpers.curriculum import StagedTrainer
 from helpers.engine.files import PROJECT, atomic, sha256
 from helpers.engine.precision import has_bfloat16
 from helpers.evaluation import curve_point, judge
@@ -34,7 +36,7 @@ from helpers.show.report import write_report
 from helpers.study import tuning
 from helpers.study.products import Product, Store
 from helpers.study.scale import Scale
-from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec
+from helpers.study.specs import EvaluationSpec, Experiment, ModelSpec, with_further_seeds
 from helpers.training import Trainer
 
 PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safetensors",
@@ -94,20 +96,24 @@ class Run:
     def model(self, spec: ModelSpec) -> Product:
         """The trained weights of a model."""
         scale, condition = self.scale_of(spec), CONDITIONS[spec.condition]
-        if spec.before:
+        if spec.tuned:
             return tuning.product(scale, spec, self.model, self.corpus("train", scale=scale),
                                   self.parameters(spec))
+        shape = scale.transformer().shape()
         settings = {"condition": spec.condition, "seed": spec.seed,
-                    "parameters": self.parameters(spec), "model": scale.transformer().shape(),
+                    "parameters": self.parameters(spec), "model": shape,
                     "training": scale.training.effective(), **scale.unusual()}
         learning = scale.learning
+        trained = (load_model, StagedTrainer) if spec.staged else (Trainer,)
         return Product(f"model {spec.name}",
                        (f"models/{spec.name}/model.safetensors",
                         f"models/{spec.name}/metrics.jsonl"),
-                       settings, (Trainer, learning.batches, learning.learns, put_together,
+                       settings, (*trained, *architecture(shape), learning.batches,
+                                  learning.learns, put_together,
                                   condition.traces, GAPS[scale.training.gap],
                                   PROMPTS[scale.training.prompts]),
-                       "05_training", (self.corpus("train", scale=scale),))
+                       "05_training", (*([self.model(spec.before)] if spec.staged else []),
+                                       self.corpus("train", scale=scale)))
 
     def curve(self, spec: ModelSpec) -> Product:
         """What a model could do at points of its training, on the validation mazes."""
@@ -120,7 +126,8 @@ class Run:
     def answers(self, spec: EvaluationSpec) -> Product:
         """A model's answers to the test mazes of a distribution, judged."""
         scale, asked = self.scale_of(spec.model), dict(spec.answering)
-        asking = [ASKING[asked[name]] for name in ("gap", "given") if asked.get(name) in ASKING]
+        asking = [ASKING[asked[name]] for name in ("gap", "given", "latents")
+                  if asked.get(name) in ASKING]
         asking += [right_plans] * ("given" in asked)
         source = [spec.source] if spec.source else []
         asking += [written_traces for _ in source]
@@ -134,15 +141,22 @@ class Run:
                            *map(self.answers, source)))
 
     def evaluations(self, experiment: Experiment) -> list[EvaluationSpec]:
-        """What an experiment's tables show: its own, and what else it gathers that is there."""
+        """What an experiment's tables show: its own, and of what it gathers, and of what it would
+        ask of further seeds, that which is there."""
         own = experiment.evaluations(self.scale)
-        others = [one for one in experiment.gathers(self.scale) if one not in own]
-        return own + [one for one in others if self.store.status(self.answers(one)).usable]
+        scales = self.scale, with_further_seeds(self.scale)
+        others = dict.fromkeys(one for scale in scales for part in (
+            experiment.evaluations, experiment.gathers) for one in part(scale))
+        for one in own:
+            others.pop(one, None)
+        return own + [one for one in others if all(
+            self.store.status(product).usable
+            for product in (self.answers(one), self.curve(one.model)))]
 
     def tables(self, experiment: Experiment) -> Product:
         """The tables of an experiment."""
         evaluations = self.evaluations(experiment)
-        curves = [self.curve(model) for model in experiment.models(self.scale)]
+        curves = [self.curve(model) for model in dict.fromkeys(one.model for one in evaluations)]
         names = ("run.json", *(f"{name}.csv" for name in (*experiment.tables, "corpus")))
         return Product(f"tables {experiment.notebook}",
                        tuple(str(Path(experiment.folder, name)) for name in names),

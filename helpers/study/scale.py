@@ -1,13 +1,14 @@
 """The numbers of a run: one YAML file in ``scales/``, checked name by name.
 
 A file that says ``extends: laptop`` has that other file's values but for those it gives itself;
-of a section (model, training, decoding, tuning) it gives only the entries that differ. A misspelt
+of a section (`SECTIONS`) it gives only the entries that differ. A misspelt
 name, a name given twice, a number written as text or a value out of range is an error in one line
 that names the place. How values are read: `helpers.study.yaml12`.
 """
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,8 +25,11 @@ from pydantic import (
     model_validator,
 )
 
+from helpers import looping
+from helpers.architectures import configured
 from helpers.conditions import CONDITIONS
 from helpers.corpus import Recipe, source_of
+from helpers.curriculum import CurriculumConfig
 from helpers.engine.files import PROJECT
 from helpers.generators import GENERATORS
 from helpers.grpo import TuningConfig
@@ -36,7 +40,7 @@ from helpers.optimisation import TrainingConfig
 from helpers.study import yaml12
 
 SCALES = PROJECT / "scales"
-SECTIONS = ("model", "training", "decoding", "tuning")
+SECTIONS = ("model", "training", "decoding", "tuning", "curriculum")
 FAR = 10**9  # where validation mazes begin, behind any test set
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # of a scale: it names files and folders too
 
@@ -86,6 +90,11 @@ class ModelShape(_Section):
     rotary_heads: NonNegativeInt | None = None
     norm_eps: PositiveFloat = 1e-6
     init_std: PositiveFloat = 0.02
+    loops: PositiveInt | None = None  # over the same blocks, see `looped`; all different if None
+
+    def settings(self) -> dict:
+        """Its entries; a model without loops has no such setting."""
+        return self.model_dump(exclude={"loops"} if self.loops is None else None)
 
 
 class Decoding(_Section):
@@ -116,6 +125,7 @@ class Scale(_Section):
     training: TrainingConfig
     decoding: Decoding
     tuning: TuningConfig = TuningConfig()  # of models that go on from others
+    curriculum: CurriculumConfig = CurriculumConfig()  # of those whose trace is taken away
 
     @model_validator(mode="after")
     def _fits_together(self):
@@ -126,6 +136,13 @@ class Scale(_Section):
         if self.tuning.after != "nothing" and self.objective != USUAL:
             raise ValueError(f"objective: got {self.objective!r} for a model that goes on from "
                              f"another, takes {USUAL!r}")
+        if self.model.loops and self.objective != USUAL:
+            raise ValueError(f"objective: got {self.objective!r} for a looped model, takes "
+                             f"{USUAL!r}")
+        latents = self.curriculum.latent_steps * self.curriculum.latents_each
+        if self.learning.goes_on and latents >= self.decoding.max_new_tokens:
+            raise ValueError(f"curriculum.latents_each: got {latents} latents in all, takes fewer "
+                             f"than the {self.decoding.max_new_tokens} max_new_tokens")
         training, steps = self.training, self.steps()
         if not steps:
             raise ValueError(f"training.batch_size: got {training.batch_size}, takes at most the "
@@ -148,12 +165,18 @@ class Scale(_Section):
 
     @property
     def learning(self) -> Objective:
-        """The entry of its objective."""
-        return OBJECTIVES[self.objective]
+        """The entry of its objective; looped models answer in a way of their own."""
+        entry = OBJECTIVES[self.objective]
+        return replace(entry, respond=looping.respond) if self.model.loops else entry
 
     def unusual(self) -> dict:
         """The objective, if it is another: what follows from the usual one does not name it."""
-        return {} if self.objective == USUAL else {"objective": self.objective}
+        staged = {name: value.model_dump() for name, value in self.staged().items()}
+        return {} if self.objective == USUAL else {"objective": self.objective, **staged}
+
+    def staged(self) -> dict:
+        """What the batches of its objective take more than others."""
+        return {"curriculum": self.curriculum} if self.learning.goes_on else {}
 
     def steps(self) -> int:
         """Of each training."""
@@ -162,9 +185,8 @@ class Scale(_Section):
     def transformer(self) -> ModelConfig:
         """The model, with room for the longest prompt and answer."""
         longest_prompt = 8 + 3 * self.rows * self.cols
-        return ModelConfig(vocabulary=self.vocabulary.size,
-                           context=longest_prompt + self.decoding.max_new_tokens,
-                           **self.model.model_dump())
+        return configured({"vocabulary": self.vocabulary.size, **self.model.settings()},
+                          longest_prompt + self.decoding.max_new_tokens)
 
     def recipe(self, role: str, generator: str | None = None) -> Recipe:
         """What to draw for ``train``, ``test`` (of a distribution) or ``validation``.
@@ -218,6 +240,10 @@ def load_scale(name: str, folder: Path = SCALES) -> Scale:
     if scale.tuning.after != "nothing":
         raise ScaleError(f"scale {name}: tuning.after: got {scale.tuning.after!r}, takes no such "
                          "entry; the name of a model says so, such as correct+after=grpo_1")
+    if scale.learning.goes_on:
+        raise ScaleError(f"scale {name}: objective: got {scale.objective!r}, takes one that "
+                         "begins with nothing learnt; the name of a model says so, such as "
+                         f"correct+objective={scale.objective}_1")
     return scale
 
 
@@ -301,7 +327,7 @@ def _fault(fault: dict) -> str:
         return f"{place}: got nothing, takes a value"
     if fault["type"] == "extra_forbidden":
         known = {"model": ModelShape, "training": TrainingConfig, "decoding": Decoding,
-                 "tuning": TuningConfig}
+                 "tuning": TuningConfig, "curriculum": CurriculumConfig}
         fields = known.get(".".join(section), Scale).model_fields
         names = ", ".join(field for field in fields if field != "name")
         names += "" if section else ", extends"

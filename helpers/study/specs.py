@@ -11,10 +11,13 @@ from pathlib import Path
 
 from helpers.asking import ASKING
 from helpers.conditions import CONDITIONS
+from helpers.curriculum import CurriculumConfig
 from helpers.grpo import TuningConfig
+from helpers.objectives import OBJECTIVES
 from helpers.study.scale import MOST_SEEDS, SECTIONS, Scale
 
 Value = bool | int | float | str
+FURTHER_SEEDS = 2  # that tables show too, once they are made: with one of a scale's own, three
 NOT_ON = TuningConfig().after
 
 _NAME = re.compile(r"(?P<condition>[a-z][a-z0-9_]*?)"
@@ -53,14 +56,29 @@ class ModelSpec:
 
     @property
     def before(self) -> "ModelSpec | None":
-        """The model that this one goes on from, if it does (``after``, see `helpers.grpo`)."""
-        goes_on = dict(self.variation).get("after", NOT_ON) != NOT_ON
-        return self._without(*TuningConfig.model_fields) if goes_on else None
+        """The model that this one goes on from, if it does.
+
+        By ``after`` (`helpers.grpo`), or an ``objective`` that does (`helpers.objectives`).
+        """
+        if self.tuned:
+            return self._without(*TuningConfig.model_fields)
+        return self._without("objective", *CurriculumConfig.model_fields) if self.staged else None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it goes on by ``after``."""
+        return dict(self.variation).get("after", NOT_ON) != NOT_ON
+
+    @property
+    def staged(self) -> bool:
+        """Whether it goes on by an objective that takes a trace away, or a control of that."""
+        objective = OBJECTIVES.get(dict(self.variation).get("objective"))
+        return objective is not None and objective.goes_on
 
     @property
     def masked_by(self) -> tuple["ModelSpec", ...]:
         """The model, if any, whose changes say which weights of this one learn (``only``)."""
-        return (self._without("only"),) if self.before and "only" in dict(self.variation) else ()
+        return (self._without("only"),) if self.tuned and "only" in dict(self.variation) else ()
 
     def _without(self, *names: str) -> "ModelSpec":
         return replace(self, variation=tuple(entry for entry in self.variation
@@ -85,10 +103,11 @@ class ModelSpec:
             raise ValueError(f"model: got {name!r}, takes a seed below 2^63")
         spec = cls(found["condition"], int(found["seed"]),
                    tuple((key, _value(text)) for key, text in parts))
-        idle = [key for key in names if key in TuningConfig.model_fields and not spec.before]
-        if idle:
-            raise ValueError(f"model: got {name!r}, whose {idle[0]} says nothing without "
-                             "after=grpo, after=rejection or after=continued")
+        for entries, read, by in (
+                (TuningConfig, spec.tuned, "after=grpo, after=rejection or after=continued"),
+                (CurriculumConfig, spec.staged, "objective=continuous or objective=paused")):
+            if not read and (idle := [key for key in names if key in entries.model_fields]):
+                raise ValueError(f"model: got {name!r}, whose {idle[0]} says nothing without {by}")
         return spec
 
 
@@ -191,6 +210,13 @@ def every(scale: Scale, *variations: tuple[tuple[str, Value], ...],
             for variation in variations or ((),) for seed in scale.seeds
             for condition in scale.conditions
             for distribution in distributions or scale.distributions]
+
+
+def with_further_seeds(scale: Scale) -> Scale:
+    """The scale with `FURTHER_SEEDS` seeds more, those that follow on its own."""
+    last = max(scale.seeds)
+    more = range(last + 1, min(last + 1 + FURTHER_SEEDS, MOST_SEEDS))
+    return scale.model_copy(update={"seeds": (*scale.seeds, *more)})
 
 
 def models_of(scale: Scale, *variations: tuple[tuple[str, Value], ...]) -> list[ModelSpec]:

@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 
 from helpers import evaluation
 from helpers.batches import Batches
-from helpers.checkpoints import CheckpointError, read_checkpoint
+from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
+from helpers.curriculum import StagedTrainer
 from helpers.engine import together
-from helpers.engine.files import PROJECT, atomic, exclusive
+from helpers.engine.files import PROJECT, atomic, exclusive, sha256
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.show.looks import write_png, write_svg
@@ -67,7 +68,7 @@ def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
     """
     scale = run.scale_of(spec)
     try:
-        if spec.before:
+        if spec.tuned:
             return going_on(scale, spec, corpus(run, run.corpus("train", scale=scale)),
                             run.parameters(spec), lambda one: run.store.use(run.model(one)),
                             folder, device())
@@ -76,9 +77,14 @@ def trainer(run: Run, spec: ModelSpec, folder: Path) -> Trainer:
                  **scale.unusual()}
         if hasattr(batches, "room"):  # how much a model fills in
             about["room"] = batches.room
-        return Trainer(batches, scale.transformer(), scale.training, seed=spec.seed, folder=folder,
-                       follows_from=about, title=f"training {spec.name}", device=device(),
-                       objective=scale.learning.learns)
+        made = {"seed": spec.seed, "folder": folder, "follows_from": about, "device": device(),
+                "title": f"training {spec.name}", "objective": scale.learning.learns}
+        if spec.staged:
+            path = run.store.use(run.model(spec.before))
+            about |= {"before": sha256(path), "stages": batches.stages}
+            start = load_model(path, context=scale.transformer().context)
+            return StagedTrainer(start, batches, scale.training, **made)
+        return Trainer(batches, scale.transformer(), scale.training, **made)
     except CheckpointError:
         raise
     except ValueError as error:  # examples longer than the context, mazes that nothing draws, …
@@ -93,7 +99,8 @@ def examples_of(run: Run, spec: ModelSpec) -> tuple[Batches, dict]:
                             **run.parameters(spec))
     training = scale.training
     batches = scale.learning.batches(together, training.batch_size, training.epochs, spec.seed,
-                                     gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
+                                     gap=GAPS[training.gap], prompts=PROMPTS[training.prompts],
+                                     **scale.staged())
     return batches, {**examples.recipe.__dict__, "sha256": examples.sha256}
 
 
