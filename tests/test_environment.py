@@ -49,7 +49,7 @@ def test_conda_installs_the_package_itself_and_asks_conda_forge_first():
     assert CONDA["channels"][0] == "conda-forge"
 
 
-@pytest.mark.parametrize("name", ["jupyterlab", "torch", "numpy", "matplotlib", "ipywidgets",
+@pytest.mark.parametrize("name", ["jupyterlab", "torch", "numpy", "seaborn", "ipywidgets",
                                   "papermill", "nbval"])
 def test_named(name):
     assert name in {package.name for package in NEEDED + TESTS}

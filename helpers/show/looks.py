@@ -38,10 +38,7 @@ STYLE = {"figure.dpi": 110, "font.size": 12, "axes.titlesize": 13, "axes.labelsi
          "xtick.labelsize": 11, "ytick.labelsize": 11, "legend.fontsize": 11,
          "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#8a8f94",
          "axes.titlepad": 9, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
-         "ytick.color": INK, "legend.frameon": False, "grid.color": "#e3e6e9",
-         "axes.axisbelow": True, "lines.solid_capstyle": "round", "patch.edgecolor": "w",
-         "patch.force_edgecolor": True, "font.sans-serif": [
-             "Arial", "DejaVu Sans", "Liberation Sans", "Bitstream Vera Sans", "sans-serif"]}
+         "ytick.color": INK, "legend.frameon": False, "grid.color": "#e3e6e9"}
 
 
 class Look(NamedTuple):
@@ -123,7 +120,8 @@ def styled(draw):
 
     @wraps(draw)
     def in_style(*args, **settings) -> Figure:
-        with plt.style.context(["default", STYLE]):
+        import seaborn as sns  # a second, only where something is drawn
+        with plt.rc_context({**sns.axes_style("ticks"), **STYLE}):
             return draw(*args, **settings)
 
     return in_style
