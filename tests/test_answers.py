@@ -32,6 +32,8 @@ def test_every_model_has_answered(stored):
     assert published_answers("smoke", "nothing") == {}
     assert list(published_answers("laptop", "wilson", "gap=random")) == [
         "solution_only+gap=random_1"]
+    assert list(published_answers("laptop", "wilson", seed=2)) == [
+        f"{name}_2" for name in SMOKE.conditions]
 
 
 def test_find_is_what_the_validator_says(stored):

@@ -35,12 +35,13 @@ from helpers.show.words import model_place
 from helpers.study.specs import ModelSpec
 
 
-def published_answers(scale: str, distribution: str, variation: str = "",
+def published_answers(scale: str, distribution: str, variation: str = "", seed: int = 1,
                       results: Path = PROJECT / "results") -> dict[str, Stored]:
     """The published answers to the test mazes of a distribution, by model.
 
     Args:
         variation: of the models, such as ``gap=random``; as the scale says if empty.
+        seed: theirs.
 
     Raises:
         ResponsesError: a file is damaged, or its mazes are others now.
@@ -48,7 +49,8 @@ def published_answers(scale: str, distribution: str, variation: str = "",
     files = (results / scale / "responses").glob(f"*/{distribution}.jsonl.gz")
     models = {ModelSpec.parse(file.parent.name): file for file in files}
     return {model.name: read_responses(models[model])
-            for model in sorted(models, key=model_place) if model.variation_text == variation}
+            for model in sorted(models, key=model_place)
+            if (model.variation_text, model.seed) == (variation, seed)}
 
 
 def text_of(stored: Stored, index: int) -> str:
