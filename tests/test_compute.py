@@ -43,7 +43,7 @@ def read(scale, condition: str, examples: int) -> tuple[int, float]:
 @pytest.mark.parametrize(("budget", "which"), [("tokens", 0), ("flops", 1)])
 def test_budgets_hold_for_the_examples_themselves(budget, which):
     """Not only for the few that they are reckoned from."""
-    scale = SMOKE.varied([("train_examples", 2400)])
+    scale = SMOKE.varied([("train_examples", 2400), ("warmup_steps", 1)])
     found = compute.examples(scale, compute.PLAIN, budget)
     ours = read(scale, "solution_only", found)[which]
     theirs = read(scale, "correct", 1200)[which]
