@@ -34,6 +34,7 @@ BUDGETS = {"examples": "equal examples", "tokens": "equal response tokens", "flo
 DEEPER = 4  # times the blocks of the scale's model that a looped model goes through
 LOOPS = (1, 2, 4, 8, 16)  # after which it is asked, where it has so many
 FIFTHS = 5
+DRAWN = " drawn"
 PLAIN, LOOPED, DEEP, SHARED = "plain", "looped", "deep", "one block"
 CELL = ["kind", "condition", "seed", "distribution"]
 
@@ -106,13 +107,17 @@ def examples(scale: Scale, kind: str, budget: str) -> int:
 
 
 def asked(scale: Scale, arm: Arm) -> list[EvaluationSpec]:
-    """What the models of an arm are asked; looped ones also after some loops."""
+    """What the models of an arm are asked; looped ones also after some loops.
+
+    Of filler the likeliest next word is always filler, so answers are drawn too: they have an end.
+    """
     of_one = scale.model_copy(update={"conditions": (arm.condition,)})
     usual = every(of_one, (("train_examples", arm.examples), *shapes(scale)[arm.kind]),
                   distributions=in_and_out(scale))
     far = [one for one in usual if one.distribution != scale.trained_on]
     loops = dict(shapes(scale)[LOOPED])["loops"] if arm.kind == LOOPED else 0
-    return [*usual, *asked_anew(far, gap="realigned"),
+    drawn = asked_anew(usual, temperature=1.0) if arm.condition == FILLER else []
+    return [*usual, *drawn, *asked_anew(far, gap="realigned"),
             *(one for number in LOOPS if number <= loops and arm.budget == "examples"
               for one in asked_anew([one for one in usual if one not in far], loops=number))]
 
@@ -161,9 +166,10 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
 def _rates(arm: Arm, one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
     """One row of the rates."""
     table, way = evaluation.headline(rows), dict(one.answering)
+    answered = "drawn" if "temperature" in way else way.get("gap", "as it is")
     for place, (name, value) in enumerate((
             ("kind", arm.kind), ("budget", BUDGETS[arm.budget]), ("train_examples", arm.examples),
-            ("answered", way.get("gap", "as it is")),
+            ("answered", answered),
             ("loops", str(way.get("loops", "where it stops" if arm.kind in (LOOPED, SHARED)
                                     else "none"))))):
         table.insert(place, name, value)
@@ -195,20 +201,20 @@ def effects(cells: list[tuple[Arm, EvaluationSpec, pd.DataFrame]]) -> pd.DataFra
     parts: dict[str, list[pd.DataFrame]] = {}
     for arm, one, rows in cells:
         way = dict(one.answering)
-        name = arm.name + REALIGNED * ("gap" in way) + (
+        name = arm.name + REALIGNED * ("gap" in way) + DRAWN * ("temperature" in way) + (
             f" after {way['loops']}" if "loops" in way else "")
         parts.setdefault(name, []).append(rows)
     there = {name: pd.concat(some, ignore_index=True).assign(arm=name)
              for name, some in parts.items()}
     others = [name for name in dict.fromkeys(arm.name for arm, *_ in cells)
-              if not name.startswith(NONE)]
+              if not name.startswith(NONE)] + [FILLER + DRAWN]
     looped, pairs = f"{NONE} {LOOPED}", []
     for budget in BUDGETS:
         pairs += [(NONE + at(budget), other) for other in others]
         pairs += [(looped + at(budget), other) for other in others]
         pairs.append((NONE + at(budget), looped + at(budget)))
     pairs += [(NONE, NONE + at(budget)) for budget in BUDGETS if at(budget)]
-    pairs += [(FILLER, other) for other in others if other != FILLER]
+    pairs += [(FILLER + DRAWN, other) for other in others if not other.startswith(FILLER)]
     pairs += [(f"{NONE} {DEEP}", looped), *((NONE, f"{NONE} {kind}") for kind in (DEEP, SHARED))]
     again = [(a + REALIGNED, b + REALIGNED) for a, b in pairs]
     again += [(name, name + REALIGNED) for name in there]
@@ -305,13 +311,15 @@ def fifths(longer: pd.DataFrame) -> pd.DataFrame:
 
 
 def usual(rates: pd.DataFrame) -> pd.DataFrame:
-    """Plain models, asked as they are: what each budget buys."""
-    return rates[(rates["kind"] == PLAIN) & (rates["answered"] == "as it is")]
+    """Plain models, asked as they are, of filler drawn: what each budget buys."""
+    way = rates["condition"].map(lambda name: "drawn" if name == FILLER else "as it is")
+    return rates[(rates["kind"] == PLAIN) & (rates["answered"] == way)]
 
 
 def by_budget(rates: pd.DataFrame) -> pd.DataFrame:
     """Plan validity in per cent [95 % interval], budgets and kinds of model below each other."""
-    there = rates[(rates["answered"] == "as it is")
+    way = rates["condition"].map(lambda name: "drawn" if name == FILLER else "as it is")
+    there = rates[(rates["answered"] == way)
                   & rates["loops"].isin(["none", "where it stops"])]
     shown = {key: evaluation.percent_table(part)
              for key, part in there.groupby(["budget", "kind"], sort=False)}

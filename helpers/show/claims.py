@@ -159,7 +159,7 @@ CLAIMS = (
                            ("After equally many words of responses,", " at equal response tokens"))
       for other in ("correct", "swapped")),
     Claim("A trace of another maze is room alone: filler plans as well", "asked here",
-          "compute/effects.csv", "plan_valid: swapped - filler", ("wilson", "drunkards_walk"),
+          "compute/effects.csv", "plan_valid: swapped - filler drawn", ("wilson", "drunkards_walk"),
           "not above"),
     Claim("Loops replace the trace: a looped model without one plans as well as one with its "
           "maze's own", "asked here", "compute/effects.csv",
