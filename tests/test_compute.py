@@ -133,7 +133,7 @@ def test_tables(run):
     assert set(made) == set(EXPERIMENTS["compute"].tables)
     effects = made["effects"].set_index(["quantity", "distribution"])
     for pair in ("correct - solution_only", "correct - solution_only at equal response tokens",
-                 "correct - solution_only at equal FLOPs", "correct - filler",
+                 "correct - solution_only at equal FLOPs", "correct - filler drawn",
                  "solution_only looped - solution_only", "correct - solution_only looped"):
         assert effects.loc[f"plan_valid: {pair}", "n"].tolist() == [8, 8], pair
     for pair in ("correct realigned - solution_only at equal FLOPs realigned",
