@@ -10,6 +10,7 @@ from helpers.study.scale import Scale, load_scale
 from helpers.study.specs import ModelSpec
 
 HEADLINE, SMOKE = EXPERIMENTS["headline"], load_scale("smoke")
+STUDIED = SMOKE.conditions  # the three of the headline
 
 
 def written(text: str, folder: Path) -> Scale:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import right_response
+from studies import STUDIED
 
 from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, Examples, lenders, prompts, put_together
@@ -18,8 +19,8 @@ CORPORA = [build(Recipe("wilson", 5, 5, "train", 1, "indexed", 40)),
            build(Recipe("searchformer", 6, 4, "train", 2, "indexed", 20)),
            build(Recipe("drunkards_walk", 4, 7, "test", 3, "paper", 20,
                         params=(("coverage", 0.7),)))]
-EXAMPLES = {(number, name): put_together(corpus, condition, SEED)
-            for number, corpus in enumerate(CORPORA) for name, condition in CONDITIONS.items()}
+EXAMPLES = {(number, name): put_together(corpus, CONDITIONS[name], SEED)
+            for number, corpus in enumerate(CORPORA) for name in STUDIED}
 
 
 def words_of(maze: Maze) -> list[str]:
@@ -44,7 +45,7 @@ batches = st.integers(0, len(CORPORA) - 1).flatmap(lambda number: st.tuples(
     st.just(number), st.lists(st.integers(0, len(CORPORA[number]) - 1), min_size=1, max_size=6)))
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 @given(batches)
 def test_batch(condition, drawn):
     number, indices = drawn
@@ -76,7 +77,7 @@ def test_batch(condition, drawn):
 def test_conditions_differ_in_the_trace_alone(drawn):
     number, indices = drawn
     prompts_and_plans, n_plan = [], []
-    for condition in CONDITIONS:
+    for condition in STUDIED:
         batch = make_batch(EXAMPLES[number, condition], np.array(indices))
         starts = np.cumsum(batch.lengths) - batch.lengths
         given_tokens = [batch.tokens[start:first].tolist() for start, first in zip(
@@ -87,7 +88,7 @@ def test_conditions_differ_in_the_trace_alone(drawn):
     assert len(set(n_plan)) == 1
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 def test_prompts_are_what_training_gives(condition):
     for index, prompt in enumerate(prompts(CORPORA[0], CONDITIONS[condition])):
         batch = make_batch(EXAMPLES[0, condition], np.array([index]))
@@ -146,7 +147,7 @@ def test_what_is_left_over_comes_another_time():
     assert {int(i) for step in range(len(source)) for i in source.indices(step)} == set(range(10))
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 def test_the_longest_example(condition):
     examples = EXAMPLES[0, condition]
     source = Batches(examples, 10, 1, seed=0)

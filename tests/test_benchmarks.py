@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import STUDIED
 
 from benchmarks import __main__ as everything
 from benchmarks import decoding, measure, processes, qwen2, roofline
@@ -51,7 +52,7 @@ def test_grouped_batches(lengths, batch_size, batches):
         assert np.all(np.diff(np.array(lengths)[part]) <= 0)
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 def test_the_peer_learns_the_same_tokens(condition):
     """The loss of padded examples is that of our packed batch."""
     indices = np.array([3, 7, 1, 11])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from models import CONFIGS, scrambled
+from studies import STUDIED
 from test_training import assert_same_run
 
 from helpers import unmasking
@@ -93,7 +94,7 @@ def test_a_word_sees_what_comes_behind_it_and_no_other_text():
 # ── what is hidden ──────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 def test_prompts_are_never_hidden_and_responses_are_filled_up(condition):
     """What is hidden and what stands there make the example again, `end` behind it."""
     found = batches(condition)

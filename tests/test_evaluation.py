@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 from statsmodels.stats.contingency_tables import mcnemar
 from strategies import right_response
+from studies import STUDIED
 
 from helpers.astar import solve
 from helpers.conditions import CONDITIONS, prompts
@@ -257,7 +258,7 @@ def test_mcnemar(both, only_a, only_b, neither):
 
 def test_comparisons_keep_seeds_and_distributions_apart():
     rows = pd.concat([cell(ones(k, 4), condition=condition, seed=seed, distribution=distribution)
-                      for k, condition in enumerate(CONDITIONS)
+                      for k, condition in enumerate(STUDIED)
                       for seed in (1, 2) for distribution in ("dfs", "wilson")])
     table = comparisons(rows)
     assert len(table) == 3 * 2 * 2
@@ -417,7 +418,7 @@ def perfect(condition: str) -> list[np.ndarray]:
             for response in words]
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 def test_perfect_responses(condition):
     rows = judge(CORPUS, condition, perfect(condition))
     assert rows["maze"].tolist() == list(range(12))

@@ -77,7 +77,7 @@ def test_models_as_their_scale_says_come_first_and_are_shown():
     told = explorer.facts(PROJECT / "results" / "laptop")
     assert told["shown"] == ["solution_only_1", "correct_1", "swapped_1"]
     labels = {model["name"]: model["label"] for model in told["models"]}
-    assert list(labels)[:3] == told["shown"]
+    assert [name for name in labels if name.endswith("_1")][:3] == told["shown"]
     assert labels["solution_only+gap=random_1"] == "solution_only, gap=random, seed 1"
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from studies import train, written
+from studies import STUDIED, train, written
 from test_steps import TINY
 
 from helpers import __main__ as cli
@@ -50,7 +50,7 @@ def test_plans_are_turned_step_by_step(plan, expected):
     assert np.array_equal(turned(turned(ids)), ids)
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 def test_examples_are_the_same_but_for_the_plan(condition):
     examples = put_together(CORPUS, CONDITIONS[condition], 1)
     usual, backwards = (kind(examples, 4, 1, 1)[2] for kind in (Batches, TurnedBatches))
@@ -64,7 +64,7 @@ def test_examples_are_the_same_but_for_the_plan(condition):
         assert len(plan) < 5 or not np.array_equal(plan, back)
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", STUDIED)
 def test_answers_are_turned_back(condition, monkeypatch):
     """What a perfect model of backward plans writes is judged as right."""
     has_trace = CONDITIONS[condition].has_trace
@@ -253,7 +253,7 @@ def test_the_figure():
     rows = [{"condition": condition, "seed": 1, "distribution": "wilson", "n": 40,
              "objective": "diffusion", "order": order, "steps": number, "plan_valid": 0.25,
              "plan_valid_low": 0.2, "plan_valid_high": 0.3}
-            for condition in CONDITIONS for order in ("confidence", "left")
+            for condition in STUDIED for order in ("confidence", "left")
             for number in ("1", "5", "20", "all") if number != "1" or order == "confidence"]
     rows.append(rows[0] | {"objective": "word by word", "order": "none", "steps": "none",
                            "plan_valid": 0.75})
