@@ -352,7 +352,7 @@ def test_the_box(folder):
                                      distribution=file.name.removesuffix(".jsonl.gz")))
         if (folder / "headline.csv").exists() and not spec.variation:
             assert_in_headline(pd.concat(parts, ignore_index=True), folder)
-        few = build(replace(stored.corpus.recipe, count=min(50, len(stored.corpus))))
+        few = build(replace(stored.corpus.recipe, count=min(20, len(stored.corpus))))
         answers = responses.respond(load_model(path, few), few, spec.condition,
                                      max_new_tokens=stored.about["answering"]["max_new_tokens"])
         same = np.mean([np.array_equal(a, b)
