@@ -303,7 +303,7 @@ def test_beside_published():
 
 @pytest.mark.parametrize(("mazes", "warned"), [(40, True), (199, True), (200, False)])
 def test_a_run_that_shows_nothing_says_so(mazes, warned):
-    scale = SimpleNamespace(rows=6, cols=8, conditions=(RIGHT,), trained_on="wilson",
+    scale = SimpleNamespace(rows=6, cols=8, conditions=("none", RIGHT), trained_on="wilson",
                             train_examples=50_000, test_examples=mazes, distributions=("dfs",))
     models = pd.DataFrame({"condition": RIGHT, "seed": [1, 1, 2]})
     said = sentences.trained(scale, models)

@@ -31,8 +31,9 @@ def trained(scale, table: pd.DataFrame) -> str:
         table: of a run of that scale, with ``condition`` and ``seed``.
     """
     models, seeds = len(table[["condition", "seed"]].drop_duplicates()), table["seed"].unique()
+    conditions = [name for name in scale.conditions if name in set(table["condition"])]
     text = (f"Mazes of {scale.rows}×{scale.cols} cells. {models} model{'s' * (models > 1)}: "
-            f"{listed(map(_code, scale.conditions))}, seed{'s' * (len(seeds) > 1)} "
+            f"{listed(map(_code, conditions))}, seed{'s' * (len(seeds) > 1)} "
             f"{listed(seeds)}, each trained on {spaced(scale.train_examples)} mazes "
             f"({_kind(scale.trained_on)}) and asked {spaced(scale.test_examples)} of each kind: "
             f"{listed(map(_kind, scale.distributions))}.")
