@@ -5,6 +5,7 @@ where there is no trace): the walls of a prompt are noise nobody could predict.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -68,6 +69,25 @@ def part(batch: Batch, first: int, last: int) -> Batch:
     a, b = np.searchsorted(batch.learn, [base, end])
     return Batch(batch.tokens[base:end], batch.positions[base:end], batch.lengths[first:last],
                  batch.learn[a:b] - base, batch.targets[a:b], batch.in_plan[a:b])
+
+
+@dataclass(frozen=True)
+class Accompanied:
+    """A batch with what an objective wants to know besides; it is counted as the batch itself."""
+
+    batch: Batch
+
+    @property
+    def tokens(self) -> np.ndarray:
+        return self.batch.tokens
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.batch.targets
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.batch.lengths
 
 
 def micro_batches(batch: Batch, tokens: int | None) -> list[Batch]:

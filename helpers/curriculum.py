@@ -10,13 +10,13 @@ a training that is killed goes on to the bit. It takes half as many steps as the
 the same settings.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from helpers.batches import Batch, Batches, make_batch
+from helpers.batches import Accompanied, Batch, Batches, make_batch
 from helpers.conditions import Examples
 from helpers.corpus import Segments
 from helpers.language import CLOSE_WORD, UNKNOWN
@@ -183,23 +183,11 @@ class KeptBatches(PausedBatches):
         return Stage(stage.begins, 0, 0)
 
 
-class WithLatents(NamedTuple):
+@dataclass(frozen=True)
+class WithLatents(Accompanied):
     """A batch with latents: so many in front of the first word that is learnt of each example."""
 
-    batch: Batch
     count: int
-
-    @property
-    def tokens(self) -> np.ndarray:
-        return self.batch.tokens
-
-    @property
-    def targets(self) -> np.ndarray:
-        return self.batch.targets
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return self.batch.lengths
 
 
 class LatentBatches(PausedBatches):

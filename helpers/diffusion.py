@@ -11,14 +11,14 @@ training that is killed goes on to the bit; `helpers.unmasking` lets such a mode
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.batches import Batch, Batches, micro_batches
+from helpers.batches import Accompanied, Batch, Batches, micro_batches
 from helpers.conditions import Examples
 from helpers.corpus import Segments
 from helpers.engine.attention import full_attention
@@ -84,23 +84,11 @@ class Padded(NamedTuple):
         return np.append(self.plans.piece(index), np.full(self.more[index], END, np.uint16))
 
 
-class Masked(NamedTuple):
+@dataclass(frozen=True)
+class Masked(Accompanied):
     """A batch in which tokens are hidden: ``learn`` says where, ``targets`` what stood there."""
 
-    batch: Batch
     weights: np.ndarray  # float32 [M], what the cross entropy of each hidden token counts
-
-    @property
-    def tokens(self) -> np.ndarray:
-        return self.batch.tokens
-
-    @property
-    def targets(self) -> np.ndarray:
-        return self.batch.targets
-
-    @property
-    def lengths(self) -> np.ndarray:
-        return self.batch.lengths
 
 
 class MaskedBatches(Batches):

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from helpers.batches import Batch, make_batch, micro_batches
+from helpers.batches import Accompanied, Batch, make_batch, micro_batches
 from helpers.conditions import CONDITIONS, Examples
 from helpers.corpus import PROMPT_PART, Corpus, Segments
 from helpers.decoding import Decoder
@@ -63,23 +63,14 @@ class TuningConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class Sampled:
+class Sampled(Accompanied):
     """The answers of a step that teach something: a batch, and what each target is worth."""
 
-    batch: Batch
     worth: np.ndarray  # float32 [M], the advantage or reward of a target's answer
     then: np.ndarray  # float32 [M], log-probabilities as they were drawn
     before: np.ndarray  # float32 [M], those of the model before; [0] where nothing asks for them
     written: int  # tokens of all answers, of those too that are worth nothing and left out
     seen: dict  # numbers about the answers, to log
-
-    @property
-    def tokens(self) -> np.ndarray:
-        return self.batch.tokens
-
-    @property
-    def targets(self) -> np.ndarray:
-        return self.batch.targets
 
 
 class Rollouts:
