@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -282,6 +283,7 @@ def cores() -> int:
         os.cpu_count() or 1)
 
 
+@cache
 def packages() -> dict[str, str]:
     """Versions of the packages the numbers depend on."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
