@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from helpers.engine.arrays import Growing
 from helpers.engine.files import PROJECT, atomic, checksum, scratch
 from helpers.generators import GENERATORS
-from helpers.language import Vocabulary, at_once, encode_mazes
+from helpers.language import CLOSE_WORD, Vocabulary, at_once, encode_mazes
 from helpers.maze import MazeError, Mazes, Sampler
 from helpers.ownmazes import Listed, solvable
 
@@ -245,6 +245,11 @@ def source_of(recipe: Recipe) -> Sampler | Listed:
 
 
 # ── what is seen in training ────────────────────────────────────────────────────────────
+
+
+def expansions(corpus: Corpus) -> list[int]:
+    """How many cells A* closes in each maze: what it takes to solve it so."""
+    return [int((corpus.segment(i, TRACE_PART) == CLOSE_WORD).sum()) for i in range(len(corpus))]
 
 
 class Overlap(NamedTuple):

@@ -16,7 +16,8 @@ import numpy as np
 from helpers.astar import CLOSE, CREATE, STEPS
 from helpers.corpus import PLAN_PART, TRACE_PART, Corpus, Segments
 from helpers.engine.registry import Registry
-from helpers.generators import ATTEMPTS, GENERATORS, is_held_out
+from helpers.generators import ATTEMPTS, GENERATORS
+from helpers.grids import is_held_out
 from helpers.language import (
     CLOSE_WORD,
     CREATE_WORD,

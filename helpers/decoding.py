@@ -5,26 +5,24 @@ ended are given to the next prompts, some at a time, and once none waits the oth
 together. What a row writes does not depend on its company, and a draw follows from the seed,
 the prompt's place in the list and the token's in the answer.
 
-On a GPU a step is a few hundred small kernels, which take longer to launch than to run. So
-it is captured once for each shape and replayed as a CUDA graph (`Graphs`), and the host looks
-only now and then which rows have ended. Until then those write on, where nothing reads.
+On a GPU, where steps are replayed as graphs (`helpers.stepping`), the host looks only now and then
+which rows have ended. Until then those write on, where nothing reads.
 """
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from helpers.engine.compiling import can_compile, compile_once
 from helpers.engine.packing import round_up
 from helpers.engine.precision import autocast
 from helpers.engine.progress import bar
 from helpers.language import END
 from helpers.model import Cache, Transformer, prefill, step
+from helpers.stepping import for_steps, stepper
 
 COLDEST = 1e-6  # temperature above 0
 
@@ -79,7 +77,7 @@ class Decoder:
         self.model, self.device = model, model.embedding.weight.device
         self.full_precision = full_precision
         with self._precision():
-            self.stepping = _for_steps(model)
+            self.stepping = for_steps(model)
         self._kept: tuple[tuple, Rows, Callable[[int], None]] | None = None
 
     def _precision(self):
@@ -275,61 +273,6 @@ class Rows:
             values[:len(rows)] = values[index]
             setattr(self, name, values[:len(rows)])
         self.prompts, self.lengths = self.prompts[rows], self.lengths[rows]
-
-
-class Graphs:
-    """`Rows.step` as CUDA graphs, one for each number of rows and length of attention.
-
-    The first call of a shape runs plainly, which compiles and allocates what it needs; the
-    second captures; that graph is replayed from then on.
-    """
-
-    def __init__(self, rows: Rows):
-        self.rows = rows
-        self.replays: dict[tuple[int, int], Callable | None] = {}
-        self.pool = None
-
-    def __call__(self, longest: int) -> None:
-        shape = len(self.rows), longest
-        if shape not in self.replays:
-            self.rows.step(longest)
-            self.replays[shape] = None
-            return
-        if self.replays[shape] is None:
-            self.replays[shape] = self.capture(lambda: self.rows.step(longest))
-        self.replays[shape]()
-
-    def capture(self, work: Callable) -> Callable:
-        """What does the work, on the same memory; capturing it does nothing."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            work()
-        self.pool = graph.pool()  # one for all: no two run at a time
-        return graph.replay
-
-
-def stepper(rows: Rows) -> Callable[[int], None]:
-    """`Rows.step`, by graphs where there are."""
-    return Graphs(rows) if rows.alive.is_cuda else rows.step
-
-
-def _for_steps(model: Transformer) -> Transformer:
-    """The model for many small steps: on a GPU with autocast a copy, its matrices in bfloat16.
-
-    Autocast would convert them anew at every step that is replayed. The products are the same.
-    """
-    device = model.embedding.weight.device.type
-    if device != "cuda":
-        return model
-    model = deepcopy(model)
-    if torch.is_autocast_enabled(device):
-        for module in model.modules():
-            if isinstance(module, nn.Linear):
-                module.to(torch.bfloat16)
-    if can_compile(device):
-        for block in model.blocks.children():  # they share what is compiled
-            block.step = compile_once(block.step)
-    return model
 
 
 def draw(logits: Tensor, temperature: float, draws: Tensor) -> Tensor:

@@ -23,14 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.generators import (
-    ATTEMPTS,
-    GENERATORS,
-    HELD_OUT,
-    example_state,
-    is_held_out,
-    mix,
-)
+from helpers.generators import ATTEMPTS, GENERATORS
+from helpers.grids import HELD_OUT, is_held_out
+from helpers.streams import example_state, mix
 
 FREE, WALL = 1, 0
 SMALLEST_SIDE, LARGEST_SIDE = 3, 180  # with 180 every token still has an id below 2^16

@@ -16,7 +16,7 @@ from itertools import chain, groupby
 import numpy as np
 
 from helpers.engine.lines import ReadError, json_entries, text_lines
-from helpers.generators import HELD_OUT, distance, is_held_out
+from helpers.grids import HELD_OUT, distance, is_held_out
 from helpers.language import read_jsonl_text
 from helpers.maze import Maze, MazeError, Mazes, check_size
 from helpers.rules import read_example
@@ -61,7 +61,7 @@ def solvable(mazes: Mazes) -> np.ndarray:
 class Listed:
     """The mazes of a file for training or for testing, one after the other, as `Sampler` draws.
 
-    Which are for what follows from their grids (`generators.is_held_out`), as for any generator.
+    Which are for what follows from their grids (`grids.is_held_out`), as for any generator.
 
     Args:
         path: of the file.

@@ -8,7 +8,8 @@ from hypothesis import given
 from strategies import generated, mazes, scattered
 
 from helpers.astar import STEPS, Event, events_bound, solve, solve_reference
-from helpers.generators import GENERATORS, distance
+from helpers.generators import GENERATORS
+from helpers.grids import distance
 from helpers.maze import Maze, generate
 
 

@@ -12,7 +12,7 @@ from test_steps import TINY
 from helpers import __main__ as cli
 from helpers.batches import Batches
 from helpers.conditions import CONDITIONS, put_together
-from helpers.corpus import TRACE_PART, build
+from helpers.corpus import TRACE_PART, build, expansions
 from helpers.experiments import EXPERIMENTS, compute
 from helpers.language import CLOSE_WORD
 from helpers.looped import LoopedTransformer
@@ -170,7 +170,7 @@ def test_loops_and_difficulty(run):
     assert fifths.groupby(compute.CELL)["n"].sum().eq(8).all()
     one = next(one for one in run.asked if one.model.condition == "correct" and not one.answering)
     mazes = run.load(run.corpus("test", one.distribution, run.scale))
-    assert compute.expansions(mazes) == [list(mazes.segment(i, TRACE_PART)).count(CLOSE_WORD)
+    assert expansions(mazes) == [list(mazes.segment(i, TRACE_PART)).count(CLOSE_WORD)
                                          for i in range(len(mazes))]
     rows = pd.DataFrame({"length": [1.0, 2.0, 4.0], "expansions": [5, 9, 30]})
     assert compute.follows(rows) == pytest.approx(1)

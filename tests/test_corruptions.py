@@ -15,7 +15,7 @@ from helpers.batches import Batches
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus, Recipe, build
 from helpers.corruptions import CORRUPTIONS, PARTS, walk, what_is_left
-from helpers.generators import is_held_out
+from helpers.grids import is_held_out
 from helpers.language import CLOSE_WORD, CREATE_WORD, EVENT, FIRST_COORDINATE, UNKNOWN, Vocabulary
 from helpers.maze import FREE, Maze, MazeError, Mazes
 from helpers.rules import trace_breaks

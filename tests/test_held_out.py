@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from helpers.generators import GENERATORS, is_held_out
+from helpers.generators import GENERATORS
+from helpers.grids import is_held_out
 from helpers.maze import SPLITS, MazeError, generate
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from helpers.astar import solve
-from helpers.generators import GENERATORS, distance
+from helpers.generators import GENERATORS
+from helpers.grids import distance
 from helpers.language import Vocabulary, encode_mazes, jsonl
 from helpers.maze import SAMPLINGS, Maze, MazeError, Sampler, generate
 

@@ -146,7 +146,7 @@ EDITS = {
         ("generators.py", '"free_space": Generator', '"copy": Generator(_dfs, "x", "#000000", "x"),'
          '\n    "free_space": Generator')],
     "rounding": [("checkpoints.py", "value.bfloat16()", "value.half()")],
-    "verdicts": [("validator.py", "def _judge_plan(grid, ends, steps, n):",
+    "verdicts": [("rules_kernel.py", "def _judge_plan(grid, ends, steps, n):",
                   "def _judge_plan(grid, ends, steps, n):\n    n = n + 0")],
 }
 

@@ -8,7 +8,7 @@ import pytest
 from helpers.engine.files import PROJECT
 from helpers.evaluation import PUBLISHED
 from helpers.evaluation import comparisons as compared
-from helpers.show import sentences
+from helpers.show import coupled, sentences
 from helpers.show.words import listed, percents, seeds_of, span
 
 NONE, RIGHT, LENT = "solution_only", "correct", "swapped"
@@ -210,8 +210,8 @@ def test_convergence_without_two_validations():
 # ── plan and trace ──────────────────────────────────────────────────────────────────────
 
 
-def coupled(*rows) -> str:
-    return sentences.coupling(pd.DataFrame(rows, columns=[
+def said_of(*rows) -> str:
+    return coupled.coupling(pd.DataFrame(rows, columns=[
         "condition", "seed", "distribution", "both_valid", "only_plan_valid", "only_trace_valid",
         "neither_valid"]))
 
@@ -249,7 +249,7 @@ def test_coupling_of_few():
     few = coupled((LENT, 1, "wilson", 0, 9, 0, 31))
     assert "0 of 9 valid plans" in few
     assert "not a right trace" not in few
-    assert coupled() == "No condition here writes traces."
+    assert said_of() == "No condition here writes traces."
 
 
 def test_published_coupling():
@@ -259,7 +259,7 @@ def test_published_coupling():
                           (RIGHT, 2, "wilson", 1000, 0.9, 1500, 0, 0.8),
                           (LENT, 1, "wilson", 1000, None, 0, 0, None),
                           (LENT, 2, "wilson", 1000, 0.25, 0, 0, None)], columns=columns)
-    said = sentences.published_coupling(table)
+    said = coupled.published_coupling(table)
     assert "some of its coupling is in the rule" in said
     assert "by either verdict, by seed (seeds 1 and 2):" in said
     assert ("- `correct` on Wilson: the verdicts differ on 1 531 of 2 000 traces (1 530 valid by "
@@ -267,9 +267,9 @@ def test_published_coupling():
             "0.90 by the published one.") in said
     assert ("- `swapped` on Wilson: the verdicts differ on 0 of 2 000 traces; phi is undefined and "
             "undefined by ours and undefined and 0.25 by the published one.") in said
-    assert "by seed" not in sentences.published_coupling(table[:1])
-    assert sentences.published_coupling(table.assign(n=40)) == "n = 40 mazes: too few to tell."
-    assert sentences.published_coupling(table[:0]) == "No condition here writes traces."
+    assert "by seed" not in coupled.published_coupling(table[:1])
+    assert coupled.published_coupling(table.assign(n=40)) == "n = 40 mazes: too few to tell."
+    assert coupled.published_coupling(table[:0]) == "No condition here writes traces."
 
 
 def test_breaks():
@@ -277,9 +277,9 @@ def test_breaks():
                           (RIGHT, "trace", "jump", 3), (RIGHT, "trace", "jump", 3),
                           (RIGHT, "plan", "wall", 50)],
                          columns=["condition", "part", "error", "count"])
-    assert sentences.breaks(table) == ("- `correct`: of 10 broken traces 60.0 % break `jump` "
+    assert coupled.breaks(table) == ("- `correct`: of 10 broken traces 60.0 % break `jump` "
                                        "first.")
-    assert sentences.breaks(table[:1]) == "No trace is broken."
+    assert coupled.breaks(table[:1]) == "No trace is broken."
 
 
 # ── the published numbers ───────────────────────────────────────────────────────────────

@@ -17,10 +17,9 @@ import pandas as pd
 
 from helpers import differences, evaluation, resampling
 from helpers.checkpoints import load_model
-from helpers.corpus import TRACE_PART, Corpus
+from helpers.corpus import expansions
 from helpers.experiments.position import REALIGNED, asked_anew
 from helpers.experiments.regime import in_and_out
-from helpers.language import CLOSE_WORD
 from helpers.looping import loops_taken
 from helpers.responses import prompt_lengths
 from helpers.study import asking, steps
@@ -33,8 +32,7 @@ REFERENCE, NONE, FILLER = "correct", "solution_only", "filler"
 BUDGETS = {"examples": "equal examples", "tokens": "equal response tokens", "flops": "equal FLOPs"}
 DEEPER = 4  # times the blocks of the scale's model that a looped model goes through
 LOOPS = (1, 2, 4, 8, 16)  # after which it is asked, where it has so many
-FIFTHS = 5
-DRAWN = " drawn"
+FIFTHS, DRAWN = 5, " drawn"
 PLAIN, LOOPED, DEEP, SHARED = "plain", "looped", "deep", "one block"
 CELL = ["kind", "condition", "seed", "distribution"]
 
@@ -167,11 +165,10 @@ def _rates(arm: Arm, one: EvaluationSpec, rows: pd.DataFrame) -> pd.DataFrame:
     """One row of the rates."""
     table, way = evaluation.headline(rows), dict(one.answering)
     answered = "drawn" if "temperature" in way else way.get("gap", "as it is")
+    loops = way.get("loops", "where it stops" if arm.kind in (LOOPED, SHARED) else "none")
     for place, (name, value) in enumerate((
             ("kind", arm.kind), ("budget", BUDGETS[arm.budget]), ("train_examples", arm.examples),
-            ("answered", answered),
-            ("loops", str(way.get("loops", "where it stops" if arm.kind in (LOOPED, SHARED)
-                                    else "none"))))):
+            ("answered", answered), ("loops", str(loops)))):
         table.insert(place, name, value)
     return table
 
@@ -251,11 +248,6 @@ def lengths(run: Run, arm: Arm, one: EvaluationSpec) -> pd.DataFrame:
         [*CELL, "maze", "grid", "length", "expansions", "own_plan_steps"]]
 
 
-def expansions(mazes: Corpus) -> list[int]:
-    """How many cells A* closes in each maze: what it takes to solve it so."""
-    return [int((mazes.segment(i, TRACE_PART) == CLOSE_WORD).sum()) for i in range(len(mazes))]
-
-
 NEEDED = ["seed", "grid", "length", "expansions", "own_plan_steps"]
 
 
@@ -303,8 +295,8 @@ def fifths(longer: pd.DataFrame) -> pd.DataFrame:
             found = differences.average(fifth, "length")
             table.append([*cell, int(number) + 1, len(fifth), fifth["expansions"].median(),
                           *found[:3]])
-    return pd.DataFrame(table, columns=[*CELL, "fifth", "n", "expansions", "length", "length_low",
-                                        "length_high"])
+    return pd.DataFrame(table, columns=[
+        *CELL, "fifth", "n", "expansions", "length", "length_low", "length_high"])
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────
@@ -312,15 +304,17 @@ def fifths(longer: pd.DataFrame) -> pd.DataFrame:
 
 def usual(rates: pd.DataFrame) -> pd.DataFrame:
     """Plain models, asked as they are, of filler drawn: what each budget buys."""
+    return _as_usual(rates[rates["kind"] == PLAIN])
+
+
+def _as_usual(rates: pd.DataFrame) -> pd.DataFrame:
     way = rates["condition"].map(lambda name: "drawn" if name == FILLER else "as it is")
-    return rates[(rates["kind"] == PLAIN) & (rates["answered"] == way)]
+    return rates[rates["answered"] == way]
 
 
 def by_budget(rates: pd.DataFrame) -> pd.DataFrame:
     """Plan validity in per cent [95 % interval], budgets and kinds of model below each other."""
-    way = rates["condition"].map(lambda name: "drawn" if name == FILLER else "as it is")
-    there = rates[(rates["answered"] == way)
-                  & rates["loops"].isin(["none", "where it stops"])]
+    there = _as_usual(rates[rates["loops"].isin(["none", "where it stops"])])
     shown = {key: evaluation.percent_table(part)
              for key, part in there.groupby(["budget", "kind"], sort=False)}
     return pd.concat(shown, names=["budget", "kind"])
@@ -328,21 +322,20 @@ def by_budget(rates: pd.DataFrame) -> pd.DataFrame:
 
 def amounts(table: pd.DataFrame) -> pd.DataFrame:
     """What each training reads and computes, in thousands, millions and TFLOP."""
-    key = ["kind", "condition", "budget"]
-    return table.assign(**{"examples / 1 000": table["train_examples"] / 1e3,
-                           "response tokens / million": table["response_tokens"] / 1e6,
-                           "TFLOP": table["flops"] / 1e12}).set_index(key)[
-        ["examples / 1 000", "response tokens / million", "TFLOP", "blocks", "parameters"]].round(2)
+    shown = {"examples / 1 000": table["train_examples"] / 1e3,
+             "response tokens / million": table["response_tokens"] / 1e6,
+             "TFLOP": table["flops"] / 1e12}
+    return table.assign(**shown).set_index(["kind", "condition", "budget"])[
+        [*shown, "blocks", "parameters"]].round(2)
 
 
 def summary(run: Run) -> str:
     """Plan validity by budget, and what was followed."""
     read = {name: pd.read_csv(run.file("compute", f"{name}.csv"))
             for name in ("rates", "difficulty")}
-    return "\n".join(["Plan validity, per cent [95 % interval]",
-                      by_budget(read["rates"]).to_string(), "",
-                      "Rank correlation with A*'s expansions",
-                      read["difficulty"].round(2).to_string(index=False)])
+    return (f"Plan validity, per cent [95 % interval]\n{by_budget(read['rates']).to_string()}\n\n"
+            "Rank correlation with A*'s expansions\n"
+            + read["difficulty"].round(2).to_string(index=False))
 
 
 def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:

@@ -1,7 +1,7 @@
 """Pictures of single mazes, traces and responses: one function a figure, data in, Figure out."""
 
 from collections.abc import Iterable, Sequence
-from textwrap import fill, shorten
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from helpers.astar import Event, solve
+from helpers.astar import Event
 from helpers.maze import WALL, Maze
 from helpers.rules import plan_break, read_events, sections, trace_breaks
 from helpers.show.looks import (
@@ -20,11 +20,10 @@ from helpers.show.looks import (
     PURPLE,
     VERMILION,
     Figure,
-    look_of_condition,
     new_figure,
     styled,
 )
-from helpers.show.tables import replay, response_text
+from helpers.show.tables import replay
 from helpers.show.words import listed
 
 UNSEEN, WALLED, OPEN, CLOSED = "#ffffff", "#3d4348", "#fbdc8c", "#a9cfe8"
@@ -152,60 +151,6 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
     return figure
 
 
-@styled
-def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
-    """One maze with its own trace, and beside it the same maze with one that is borrowed.
-
-    Below each stand the three parts of the training example that it is a picture of.
-
-    Args:
-        maze: the maze to be solved.
-        lender: a maze of the same size, whose trace is borrowed.
-    """
-    (own, plan), lent = solve(maze), solve(lender).trace
-    figure, axes = new_figure(3, 2, (12, 8.3), height_ratios=[0.42, 5.4, 0.9])
-    panels = (("A maze with its own trace", "the search that solves this maze", "its own trace",
-               maze, own, "correct"),
-              ("The same maze with a borrowed trace", "the search that solves another maze",
-               "borrowed trace", lender, lent, "swapped"))
-    for (head, ax, below), panel in zip(axes.T, panels, strict=True):
-        title, more, name, searched, events, condition = panel
-        walls = put_order(ax, maze, searched, events)
-        put_plan(ax, plan)
-        put_ends(ax, maze, size=31)
-        colour = look_of_condition(condition).colour
-        head.axis("off")
-        head.text(0.5, 0.7, title, fontsize=16, fontweight="bold", color=colour, ha="center",
-                  va="center")
-        head.text(0.5, 0.0, f"{more}  (condition {condition})", ha="center", va="center")
-        _write_example(below, {
-            "prompt": (_prompt_text(maze), INK),
-            name: (" ".join(["reasoning", *map(str, events)]), colour),
-            "plan": (response_text(plan), INK)})
-    for x, y, colour in ((*lender.start, GREEN), (*lender.goal, PURPLE)):
-        axes[1, 1].plot(x, y, marker="o", ms=17, mfc="none", mec=colour, mew=3.5, zorder=5,
-                        path_effects=[withStroke(linewidth=7, foreground="white")])
-    figure.legend(handles=[
-        *end_handles(),
-        Patch(facecolor=CLOSED, edgecolor=FAINT, label="1 2 3 …  explored, in this order"),
-        Patch(facecolor=OPEN, edgecolor=FAINT, label="seen, not explored"),
-        Patch(facecolor=CLOSED, edgecolor=WALLED, lw=0, hatch="////",
-              label="explored, though a wall here"),
-        Line2D([], [], color=VERMILION, lw=3, label="plan"),
-        *(Line2D([], [], marker="o", ms=11, mfc="none", mec=colour, mew=2.5, ls="",
-                 label=f"{end} of the other maze")
-          for end, colour in (("start", GREEN), ("goal", PURPLE)))],
-        loc="outside lower center", ncols=4)
-    closed = sum(event.kind == "close" for event in lent)
-    figure.alt = (
-        f"One {maze.rows}×{maze.cols} maze, drawn twice, with the same prompt and the same plan. "
-        f"Left, its own trace: a search from the maze's start {maze.start} explores "
-        f"{sum(event.kind == 'close' for event in own)} cells along its corridors to its goal "
-        f"{maze.goal}. Right, a trace borrowed from another maze: a search from {lender.start} "
-        f"to {lender.goal}; {walls} of the {closed} cells it explores are walls here.")
-    return figure
-
-
 def put_order(ax: Axes, maze: Maze, searched: Maze, events: Sequence[Event]) -> int:
     """A trace of a searched maze on a maze, cells numbered in the order in which they were closed.
 
@@ -229,21 +174,6 @@ def put_order(ax: Axes, maze: Maze, searched: Maze, events: Sequence[Event]) -> 
         ax.text(x - 0.42, y - 0.25, number, va="center", fontsize=12, zorder=6,
                 path_effects=[withStroke(linewidth=5, foreground=shade)])
     return sum(cell in closed for cell in walls)
-
-
-def _prompt_text(maze: Maze) -> str:
-    walls = " ".join(f"wall {x} {y}" for y, x in np.argwhere(maze.grid == WALL))
-    return "query start {} {} goal {} {} ".format(*maze.start, *maze.goal) + walls
-
-
-def _write_example(ax: Axes, parts: dict[str, tuple[str, str]]) -> None:
-    """Parts of an example, name → text and colour, each with its first words."""
-    ax.axis("off")
-    ax.set(xlim=(0, 1), ylim=(len(parts) + 0.3, -0.5))
-    for line, (name, (text, colour)) in enumerate(parts.items()):
-        ax.text(0.0, line, name, color=colour, fontsize=12, fontweight="bold", va="center")
-        ax.text(0.305, line, shorten(text, 43, placeholder=" …"), color=colour, fontsize=11,
-                family="monospace", va="center")
 
 
 def put_cells(ax: Axes, maze: Maze, layers: dict[str, Iterable] | None = None) -> None:

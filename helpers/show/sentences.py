@@ -10,7 +10,17 @@ from collections.abc import Iterable
 import pandas as pd
 
 from helpers.show.looks import look_of_generator
-from helpers.show.words import listed, percent, percents, seeds_of, spaced, span
+from helpers.show.words import (
+    as_code,
+    bullets,
+    in_all,
+    listed,
+    percents,
+    seed_first,
+    seeds_of,
+    spaced,
+    span,
+)
 
 FEW = 200  # of so few test mazes a cell, an interval is more than 14 points wide at a rate of half
 LEVEL = 0.05  # of all tests of a table together
@@ -33,10 +43,10 @@ def trained(scale, table: pd.DataFrame) -> str:
     models, seeds = len(table[["condition", "seed"]].drop_duplicates()), table["seed"].unique()
     conditions = [name for name in scale.conditions if name in set(table["condition"])]
     text = (f"Mazes of {scale.rows}×{scale.cols} cells. {models} model{'s' * (models > 1)}: "
-            f"{listed(map(_code, conditions))}, seed{'s' * (len(seeds) > 1)} "
+            f"{listed(map(as_code, conditions))}, seed{'s' * (len(seeds) > 1)} "
             f"{listed(seeds)}, each trained on {spaced(scale.train_examples)} mazes "
-            f"({_kind(scale.trained_on)}) and asked {spaced(scale.test_examples)} of each kind: "
-            f"{listed(map(_kind, scale.distributions))}.")
+            f"({kind(scale.trained_on)}) and asked {spaced(scale.test_examples)} of each kind: "
+            f"{listed(map(kind, scale.distributions))}.")
     return "\n\n".join(filter(None, (caution(scale.test_examples), text)))
 
 
@@ -55,23 +65,23 @@ def _who_is_ahead(part: pd.DataFrame) -> str:
         whole = part[~part["seed"].isin(lacking)]
         said = _who_is_ahead(whole) if len(whole) else "no seed has every condition."
         return said + f" (Left out, for it lacks a condition: seed {listed(lacking)}.)"
-    shown = {name: f"{_code(name)} ({percents(rates[name])})" for name in rates}
+    shown = {name: f"{as_code(name)} ({percents(rates[name])})" for name in rates}
     if rates.shape[1] == 1:
         return f"{listed(shown.values())}; no other condition to compare it with."
     if not rates.to_numpy(float, na_value=0).any():
-        return f"no valid plan, from {listed(map(_code, rates))} alike."
+        return f"no valid plan, from {listed(map(as_code, rates))} alike."
     leaders = {seed: list(row.index[row == row.max()]) for seed, row in rates.iterrows()}
     first = next(iter(leaders.values()))
     if len(first) > 1 or any(names != first for names in leaders.values()):
-        where = "; ".join(f"{_seed(seed, rates)}{listed(map(_code, names))}"
+        where = "; ".join(f"{seed_first(seed, rates)}{listed(map(as_code, names))}"
                           f"{', level,' if len(names) > 1 else ''} "
                           f"{'have' if len(names) > 1 else 'has'} the most"
                           for seed, names in leaders.items())
-        return f"no condition is ahead{_in_all(rates)} ({where}): {listed(shown.values())}."
+        return f"no condition is ahead{in_all(rates)} ({where}): {listed(shown.values())}."
     leader = first[0]
     rest = rates.drop(columns=leader)
     behind = sorted(rest, key=lambda name: rest[name].mean(), reverse=True)
-    text = (f"{shown[leader]} has the most valid plans{_in_all(rates)}, before "
+    text = (f"{shown[leader]} has the most valid plans{in_all(rates)}, before "
             f"{listed(shown[name] for name in behind)}.")
     if len(rates) > 1 and len(behind) > 1:
         same = rest.rank(axis=1).nunique().max() == 1 and (rest.nunique(axis=1) > 1).all()
@@ -89,8 +99,8 @@ def _apart(part: pd.DataFrame, leader: str) -> str:
     touching = {seed: [name for name in high if high.at[seed, name] >= low[seed]]
                 for seed in low.index}
     if not any(touching.values()):
-        return f" Its interval lies above all others{_in_all(high)}."
-    where = "; ".join(_seed(seed, high) + listed(map(_code, names))
+        return f" Its interval lies above all others{in_all(high)}."
+    where = "; ".join(seed_first(seed, high) + listed(map(as_code, names))
                       for seed, names in touching.items() if names)
     return f" But intervals overlap with its own ({where})."
 
@@ -101,8 +111,8 @@ def traces(table: pd.DataFrame, trained_on: str) -> str:
     if table.empty:
         return "No condition here writes traces."
     if table["n"].max() < FEW:
-        return _too_few(table)
-    return _lines(f"{_code(condition)}: {_how_valid(part, trained_on)}"
+        return too_few(table)
+    return bullets(f"{as_code(condition)}: {_how_valid(part, trained_on)}"
                   for condition, part in table.groupby("condition", sort=False))
 
 
@@ -115,11 +125,11 @@ def _how_valid(part: pd.DataFrame, trained_on: str) -> str:
     texts = []
     if len(at_home):
         texts.append(f"{percents(at_home['trace_valid'])} of its traces are valid on "
-                     f"{_kind(trained_on)}, which it was trained on")
+                     f"{kind(trained_on)}, which it was trained on")
     if len(away):
         means = away.groupby("distribution", sort=False)["trace_valid"].agg(list)
         texts.append("elsewhere " * bool(texts) + listed(
-            f"{percents(rates)} on {_kind(name)}" for name, rates in means.items()))
+            f"{percents(rates)} on {kind(name)}" for name, rates in means.items()))
     return "; ".join(texts) + "."
 
 
@@ -131,7 +141,7 @@ def comparisons(table: pd.DataFrame) -> str:
     if table.empty:
         return "There are no two conditions to compare."
     if table["n"].max() < FEW:
-        return _too_few(table)
+        return too_few(table)
     bound = LEVEL / len(table)
     said = (f"Below, a difference is *clear* if its p is under {LEVEL} / {len(table)}, for there "
             f"are {len(table)} rows; points are those of plan validity.") if len(table) > 1 else ""
@@ -140,10 +150,10 @@ def comparisons(table: pd.DataFrame) -> str:
         verdicts: dict[str, list[str]] = {}
         for distribution, part in pair.groupby("distribution", sort=False):
             verdicts.setdefault(_verdict(part, a, b, bound), []).append(
-                f"{_kind(distribution)} ({_points(part['b_minus_a'])})")
-        lines.append(f"{_code(b)} against {_code(a)}, in points: " + "; ".join(
+                f"{kind(distribution)} ({_points(part['b_minus_a'])})")
+        lines.append(f"{as_code(b)} against {as_code(a)}, in points: " + "; ".join(
             f"{verdict} on {listed(where)}" for verdict, where in verdicts.items()) + ".")
-    return "\n\n".join(filter(None, (said, _lines(lines))))
+    return "\n\n".join(filter(None, (said, bullets(lines))))
 
 
 def _verdict(part: pd.DataFrame, a: str, b: str, bound: float) -> str:
@@ -153,9 +163,9 @@ def _verdict(part: pd.DataFrame, a: str, b: str, bound: float) -> str:
         return "no clear difference"
     if len(ahead) == 2:
         return "clear, but in opposite directions from seed to seed,"
-    name = _code(ahead.pop())
+    name = as_code(ahead.pop())
     if len(clear) == len(part):
-        return f"{name} clearly ahead{_in_all(part.set_index('seed'))}"
+        return f"{name} clearly ahead{in_all(part.set_index('seed'))}"
     return f"{name} clearly ahead in {seeds_of(clear)} alone"
 
 
@@ -169,102 +179,24 @@ def _points(leads: Iterable[float]) -> str:
 def convergence(curves: pd.DataFrame) -> str:
     """Which trainings were still gaining when they ended, by more than n mazes leave open."""
     if len(curves) and curves["n"].max() < FEW:
-        return _too_few(curves)
+        return too_few(curves)
     lines = []
     for condition, models in curves.groupby("condition", sort=False):
         texts = []
         for seed, model in models.groupby("seed"):
             if len(model) < 2:
-                texts.append(f"{_seed(seed, models)}only one validation")
+                texts.append(f"{seed_first(seed, models)}only one validation")
                 continue
             before, end = model.iloc[-2], model.iloc[-1]
             gain = end["plan_valid"] - before["plan_valid"]
             moved = not end["plan_valid_low"] <= before["plan_valid"] <= end["plan_valid_high"]
             state = ("still climbing" if gain > 0 else "falling") if moved else "within chance"
-            texts.append(f"{_seed(seed, models)}{_points([gain])} points, {state}")
-        lines.append(f"{_code(condition)}: {'; '.join(texts)}.")
+            texts.append(f"{seed_first(seed, models)}{_points([gain])} points, {state}")
+        lines.append(f"{as_code(condition)}: {'; '.join(texts)}.")
     if not lines:
         return "No validation was made."
     return (f"From the last validation but one to the last (n = {span(curves['n'])}):\n\n"
-            + _lines(lines))
-
-
-# ── plan and trace ──────────────────────────────────────────────────────────────────────
-
-
-def coupling(table: pd.DataFrame) -> str:
-    """Whether valid plans come with valid traces, more than invalid plans do."""
-    if table.empty:
-        return "No condition here writes traces."
-    lines = []
-    for condition, parts in table.groupby("condition", sort=False):
-        counts = parts.groupby("distribution", sort=False)[
-            ["both_valid", "only_plan_valid", "only_trace_valid", "neither_valid"]].sum()
-        both, plan, trace, _ = counts.sum()
-        if not both and not trace and plan >= FEW // 10:
-            lines.append(f"{_code(condition)}: none of its {spaced(plan)} valid plans, on any kind "
-                         "of maze, comes with a valid trace, nor does any invalid one. Whatever "
-                         "made these plans right, it was not a right trace.")
-            continue
-        lines += [f"{_code(condition)} on {_kind(distribution)}: {_how_coupled(*row)}"
-                  for distribution, *row in counts.itertuples(name=None)]
-    seeds = f"All seeds together ({seeds_of(table)}):\n\n" if table["seed"].nunique() > 1 else ""
-    return seeds + _lines(lines)
-
-
-def _how_coupled(both: int, plan: int, trace: int, neither: int) -> str:
-    valid, invalid = both + plan, trace + neither
-    if not valid:
-        return "no valid plan."
-    few = FEW // 10
-    if valid < few or invalid < few:
-        return (f"{spaced(both)} of {spaced(valid)} valid plans come with a valid trace, and "
-                f"{spaced(trace)} of {spaced(invalid)} invalid ones; too few to tell whether "
-                "the two go together.")
-    return (f"{percent(both / valid)} of {spaced(valid)} valid plans come with a valid trace, and "
-            f"{percent(trace / invalid)} of {spaced(invalid)} invalid ones.")
-
-
-def published_coupling(table: pd.DataFrame) -> str:
-    """How much of the coupling that the published verdict finds is in its rule.
-
-    Args:
-        table: as of `evaluation.published_coupling`.
-    """
-    if table.empty:
-        return "No condition here writes traces."
-    if table["n"].max() < FEW:
-        return _too_few(table)
-    lines = []
-    for (condition, distribution), part in table.groupby(["condition", "distribution"], sort=False):
-        ours, theirs = (int(part[f"trace_{who}_alone"].sum()) for who in ("ours", "published"))
-        differing = (f" ({spaced(ours)} valid by ours alone, {spaced(theirs)} by the published "
-                     "one alone)") if ours + theirs else ""
-        lines.append(f"{_code(condition)} on {_kind(distribution)}: the verdicts differ on "
-                     f"{spaced(ours + theirs)} of {spaced(part['n'].sum())} traces{differing}; "
-                     f"phi is {_phis(part['phi_ours'])} by ours and {_phis(part['phi'])} by the "
-                     "published one.")
-    seeds = f", by seed ({seeds_of(table)})" if table["seed"].nunique() > 1 else ""
-    return ("By the published verdict a trace is invalid where the plan has another length than "
-            "the path that the trace found: some of its coupling is in the rule. The correlation "
-            f"of plan and trace validity, phi, by either verdict{seeds}:\n\n" + _lines(lines))
-
-
-def _phis(phis: Iterable[float]) -> str:
-    return listed("undefined" if pd.isna(phi) else f"{phi:.2f}" for phi in phis)
-
-
-def breaks(errors: pd.DataFrame) -> str:
-    """Which rule the traces of each condition break first, most often."""
-    found = errors[(errors["part"] == "trace") & (errors["error"] != "none")]
-    if found.empty:
-        return "No trace is broken."
-    lines = []
-    for condition, part in found.groupby("condition", sort=False):
-        counts = part.groupby("error")["count"].sum().sort_values(ascending=False, kind="stable")
-        lines.append(f"{_code(condition)}: of {spaced(counts.sum())} broken traces "
-                     f"{percent(counts.iloc[0] / counts.sum())} break `{counts.index[0]}` first.")
-    return _lines(lines)
+            + bullets(lines))
 
 
 # ── effects ─────────────────────────────────────────────────────────────────────────────
@@ -279,7 +211,7 @@ def effects(table: pd.DataFrame) -> str:
     if table.empty:
         return "No two things were made that could be compared."
     if table["n"].max() < FEW:
-        return _too_few(table)
+        return too_few(table)
     lines = []
     for quantity, part in table.groupby("quantity", sort=False):
         texts = []
@@ -287,14 +219,14 @@ def effects(table: pd.DataFrame) -> str:
             bounds = (f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" if row.low == row.low
                       else " (no bounds)")
             clear = row.low == row.low and not row.low <= 0 <= row.high
-            text = f"{_kind(row.distribution)} {100 * row.estimate:+.1f}{bounds}"
+            text = f"{kind(row.distribution)} {100 * row.estimate:+.1f}{bounds}"
             texts.append(f"**{text}**" if clear else text)
         lines.append(f"{quantity}: {'; '.join(texts)}.")
     seeds = sorted(table["seeds"].unique())
     of = ("models of one seed: intervals speak of these models alone" if seeds == [1] else
           f"{listed(seeds)} seeds, intervals over seeds and grids")
     return (f"In points, with 95 % intervals ({of}); bold where the interval holds no zero, "
-            f"{len(table)} intervals in all:\n\n" + _lines(lines))
+            f"{len(table)} intervals in all:\n\n" + bullets(lines))
 
 
 # ── beside the published numbers ────────────────────────────────────────────────────────
@@ -309,7 +241,7 @@ def beside_published(table: pd.DataFrame, published: dict[str, dict]) -> str:
     """
     pairs = list(dict.fromkeys(condition for rates in published.values() for condition, _ in rates))
     if len(table) and table["n"].max() < FEW:
-        return _too_few(table)
+        return too_few(table)
     if len(pairs) != 2 or not set(pairs) <= set(table["condition"]):
         return "Not all conditions of the published numbers are here."
     a, b = pairs
@@ -320,9 +252,9 @@ def beside_published(table: pd.DataFrame, published: dict[str, dict]) -> str:
         rates = _wide(table[table["distribution"] == distribution], "plan_valid")
         if rates.empty:
             continue
-        lines.append(f"{_kind(distribution)}: {_points((rates[b] - rates[a]).dropna())} points "
+        lines.append(f"{kind(distribution)}: {_points((rates[b] - rates[a]).dropna())} points "
                      f"here, {listed(theirs)} published.")
-    return f"{_code(b)} against {_code(a)}:\n\n" + _lines(lines)
+    return f"{as_code(b)} against {as_code(a)}:\n\n" + bullets(lines)
 
 
 # ── words ───────────────────────────────────────────────────────────────────────────────
@@ -330,13 +262,14 @@ def beside_published(table: pd.DataFrame, published: dict[str, dict]) -> str:
 
 def _by_distribution(table: pd.DataFrame, trained_on: str, say) -> str:
     if table["n"].max() < FEW:
-        return _too_few(table)
-    return _lines(f"**{_kind(name)}**{' (trained on)' if name == trained_on else ''}: "
-                  + (say(part) if part["n"].max() >= FEW else _too_few(part))
+        return too_few(table)
+    return bullets(f"**{kind(name)}**{' (trained on)' if name == trained_on else ''}: "
+                  + (say(part) if part["n"].max() >= FEW else too_few(part))
                   for name, part in table.groupby("distribution", sort=False))
 
 
-def _too_few(table: pd.DataFrame) -> str:
+def too_few(table: pd.DataFrame) -> str:
+    """What is said instead of a comparison below `FEW`."""
     return f"n = {span(table['n'])} mazes: too few to tell."
 
 
@@ -346,25 +279,6 @@ def _wide(part: pd.DataFrame, column: str) -> pd.DataFrame:
     return wide[part["condition"].unique()]
 
 
-def _seed(seed: int, table: pd.DataFrame) -> str:
-    """``seed 1: `` where there are several, which stand in the index or in a column."""
-    seeds = table.get("seed", table.index)
-    return f"seed {seed}: " if len(set(seeds)) > 1 else ""
-
-
-def _in_all(table: pd.DataFrame) -> str:
-    """`` in both seeds``; nothing of a single one. Seeds are the index."""
-    seeds = table.index.nunique()
-    return {1: "", 2: " in both seeds"}.get(seeds, f" in all {seeds} seeds")
-
-
-def _code(name: str) -> str:
-    return f"`{name}`"
-
-
-def _kind(distribution: str) -> str:
+def kind(distribution: str) -> str:
+    """A distribution's name for people."""
     return look_of_generator(distribution).label
-
-
-def _lines(texts: Iterable[str]) -> str:
-    return "\n".join(f"- {text}" for text in texts)

@@ -9,7 +9,7 @@ from scipy import ndimage
 from helpers.astar import Event, solve
 from helpers.conditions import CONDITIONS, Examples, put_together
 from helpers.corpus import Corpus, Segments
-from helpers.generators import distance
+from helpers.grids import distance
 from helpers.language import Vocabulary, encode_mazes
 from helpers.maze import Maze, generate
 from helpers.validator import judge_responses

@@ -41,6 +41,28 @@ def seeds_of(table: pd.DataFrame) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {listed(seeds)}"
 
 
+def seed_first(seed: int, table: pd.DataFrame) -> str:
+    """``seed 1: `` where there are several, which stand in the index or in a column."""
+    seeds = table.get("seed", table.index)
+    return f"seed {seed}: " if len(set(seeds)) > 1 else ""
+
+
+def in_all(table: pd.DataFrame) -> str:
+    """`` in both seeds``; nothing of a single one. Seeds are the index."""
+    seeds = table.index.nunique()
+    return {1: "", 2: " in both seeds"}.get(seeds, f" in all {seeds} seeds")
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """A list in Markdown."""
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def as_code(name: str) -> str:
+    """A name as Markdown has code."""
+    return f"`{name}`"
+
+
 # ── models ──────────────────────────────────────────────────────────────────────────────
 
 

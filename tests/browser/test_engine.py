@@ -27,7 +27,8 @@ from helpers.decoding import Decoder, draw
 from helpers.engine.files import PROJECT
 from helpers.engine.packing import pack
 from helpers.explanations import explain
-from helpers.generators import GENERATORS, is_held_out
+from helpers.generators import GENERATORS
+from helpers.grids import is_held_out
 from helpers.language import SOLUTION, Vocabulary
 from helpers.layouts import positions
 from helpers.maze import SPLITS, Maze, MazeError, Mazes, Sampler
