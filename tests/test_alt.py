@@ -15,6 +15,7 @@ from helpers.maze import Maze
 from helpers.optimisation import TrainingConfig
 from helpers.show import (
     answers,
+    borrowed,
     charts,
     curves,
     figures,
@@ -115,8 +116,8 @@ DRAWN = {
 
 
 def draw_functions() -> dict:
-    return {name: function for module in (figures, samples, curves, charts, trends, answers,
-                                                     tracecharts)
+    return {name: function for module in (figures, borrowed, samples, curves, charts, trends,
+                                                     answers, tracecharts)
             for name, function in inspect.getmembers(module, inspect.isfunction)
             if name.startswith("draw_")}
 

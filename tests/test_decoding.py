@@ -15,7 +15,7 @@ from models import CONFIGS, scrambled
 from scipy.stats import chisquare
 
 import helpers.model
-from helpers import decoding
+from helpers import decoding, stepping
 from helpers.decoding import PACES, Decoder, Pace, draw, generate
 from helpers.engine.attention import cached_attention_in_torch
 from helpers.engine.packing import pack
@@ -129,7 +129,7 @@ def test_finished_rows_are_given_to_waiting_prompts(monkeypatch):
     assert rows_of_step[full:] == sorted(rows_of_step[full:], reverse=True)
 
 
-class Replayed(decoding.Graphs):
+class Replayed(stepping.Graphs):
     """Instead of a GPU's: does the work again, and notes when."""
 
     noted: ClassVar[list] = []

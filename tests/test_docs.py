@@ -123,3 +123,10 @@ def test_every_figure_of_a_result_can_be_read_up():
               if int(notebook) > 6 and name not in ("draw_rate", "draw_answers", "draw_headline")}
     assert not wanted - told
     assert len(wanted) > 15
+
+
+def test_no_module_is_long():
+    """Whoever opens one should be able to read it at a sitting."""
+    long = {path.name: lines for path in (PROJECT / "helpers").rglob("*.py")
+            if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 350}
+    assert not long

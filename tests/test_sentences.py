@@ -217,7 +217,7 @@ def said_of(*rows) -> str:
 
 
 def test_coupling_where_both_go_together_and_where_not():
-    said = coupled((RIGHT, 1, "wilson", 90, 10, 20, 80), (RIGHT, 1, "dfs", 30, 70, 60, 40))
+    said = said_of((RIGHT, 1, "wilson", 90, 10, 20, 80), (RIGHT, 1, "dfs", 30, 70, 60, 40))
     first, other = said.splitlines()
     assert "`correct` on Wilson: 90.0 % of 100 valid plans come with a valid trace, " in first
     assert "20.0 % of 100 invalid ones" in first
@@ -227,26 +227,26 @@ def test_coupling_where_both_go_together_and_where_not():
 
 
 def test_coupling_sums_seeds_and_says_so():
-    said = coupled((RIGHT, 1, "wilson", 90, 10, 20, 80), (RIGHT, 2, "wilson", 90, 10, 0, 100))
+    said = said_of((RIGHT, 1, "wilson", 90, 10, 20, 80), (RIGHT, 2, "wilson", 90, 10, 0, 100))
     assert said.startswith("All seeds together (seeds 1 and 2):")
     assert "90.0 % of 200 valid plans" in said
     assert "10.0 % of 200 invalid ones" in said
 
 
 def test_coupling_without_a_valid_trace():
-    said = coupled((LENT, 1, "wilson", 0, 50, 0, 50), (LENT, 1, "dfs", 0, 10, 0, 90))
+    said = said_of((LENT, 1, "wilson", 0, 50, 0, 50), (LENT, 1, "dfs", 0, 10, 0, 90))
     assert "none of its 60 valid plans, on any kind of maze, comes with a valid trace" in said
-    some = coupled((LENT, 1, "wilson", 0, 50, 1, 49), (LENT, 1, "dfs", 0, 40, 0, 60))
+    some = said_of((LENT, 1, "wilson", 0, 50, 1, 49), (LENT, 1, "dfs", 0, 40, 0, 60))
     assert "none of its" not in some
     assert "not a right trace" not in some
 
 
 def test_coupling_of_few():
-    assert "5 of 5 valid plans" in coupled((RIGHT, 1, "wilson", 5, 0, 1, 94))
-    assert "too few to tell" in coupled((RIGHT, 1, "wilson", 5, 0, 1, 94))
-    assert "too few to tell" in coupled((RIGHT, 1, "wilson", 99, 0, 1, 0))
-    assert "no valid plan" in coupled((RIGHT, 1, "wilson", 0, 0, 5, 95))
-    few = coupled((LENT, 1, "wilson", 0, 9, 0, 31))
+    assert "5 of 5 valid plans" in said_of((RIGHT, 1, "wilson", 5, 0, 1, 94))
+    assert "too few to tell" in said_of((RIGHT, 1, "wilson", 5, 0, 1, 94))
+    assert "too few to tell" in said_of((RIGHT, 1, "wilson", 99, 0, 1, 0))
+    assert "no valid plan" in said_of((RIGHT, 1, "wilson", 0, 0, 5, 95))
+    few = said_of((LENT, 1, "wilson", 0, 9, 0, 31))
     assert "0 of 9 valid plans" in few
     assert "not a right trace" not in few
     assert said_of() == "No condition here writes traces."

@@ -339,10 +339,9 @@ def summary(run: Run) -> str:
 
 
 def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
-    return Experiment(
-        question=question, notebook="23_compute", evaluations=evaluations, analyse=analyse,
-        summary=summary, tables=("rates", "work", "effects", "difficulty", "fifths"),
-        figures=("compute", "loops"), folder="compute", gathers=_all)
+    return Experiment(question, notebook="23_compute", evaluations=evaluations, analyse=analyse,
+                      tables=("rates", "work", "effects", "difficulty", "fifths"),
+                      figures=("compute", "loops"), folder="compute", summary=summary, gathers=_all)
 
 
 EXPERIMENTS = {
