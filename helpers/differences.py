@@ -273,6 +273,12 @@ def differences(rows: pd.DataFrame, rates: Sequence[str] = ("plan_valid",), arm:
     return pd.DataFrame(table, columns=COLUMNS)
 
 
+def named(table: pd.DataFrame, *when: str) -> pd.DataFrame:
+    """Differences whose quantity says when they are seen: ``plan_valid: b - a, on 6×6``."""
+    return table.assign(quantity=[", ".join([name, *filter(None, when)])
+                                  for name in table["quantity"]])
+
+
 def shares(rows: pd.DataFrame, none: str, some: str, whole: str, rate: str = "plan_valid",
            arm: str = "condition") -> pd.DataFrame:
     """On each distribution, which share of whole − none is some − none; see `COLUMNS`.

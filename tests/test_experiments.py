@@ -12,6 +12,7 @@ import pytest
 
 from helpers.evaluation import HEADLINE, TRACE_LEVELS, interval
 from helpers.experiments import EXPERIMENTS, convergence, headline, plan_weight, regime
+from helpers.show import claims
 from helpers.show.charts import draw_plan_weight
 from helpers.show.looks import look_of_generator, png
 from helpers.show.trends import draw_convergence, draw_regime
@@ -213,6 +214,17 @@ def test_plan_weight_tables(answered):
         for weight in weights if model.has_trace else (1.0, 4.0):
             assert table.at[(weight, model.condition, model.seed, "wilson"),
                             "plan_valid"] == pytest.approx(rate)
+    effects = made["effects"].set_index(["quantity", "distribution"])["estimate"]
+    mean = table["plan_valid"].groupby(level=["plan_weight", "condition", "distribution"]).mean()
+    for quantity, a, b in (
+            ("swapped - correct, plan weight 1", (1.0, "correct"), (1.0, "swapped")),
+            ("correct - solution_only, plan weight 4", (4.0, "solution_only"), (4.0, "correct")),
+            ("plan weight 4 - plan weight 1, correct", (1.0, "correct"), (4.0, "correct"))):
+        assert effects[f"plan_valid: {quantity}", "wilson"] == pytest.approx(
+            mean[*b, "wilson"] - mean[*a, "wilson"])
+    assert len(effects) == (3 + 3 + 2) * 2
+    assert {claim.quantity for claim in claims.CLAIMS
+            if claim.table == "plan_weight/effects.csv"} <= set(made["effects"]["quantity"])
     assert plan_weight.rates_by_weight(made["rates"]).index.names[0] == "plan_weight"
     assert png(draw_plan_weight(made["rates"])).startswith(b"\x89PNG")
 
@@ -229,6 +241,12 @@ def test_regime_tables(answered):
                      & (table["condition"] == model.condition) & (table["seed"] == model.seed)]
         assert np.allclose(part["plan_valid"].astype(float), rate)
     assert set(made["comparisons"]["rows"]) == {4, 6, 8}
+    assert len(made["effects"]) == 3 * 3 * 2
+    effects = made["effects"].set_index(["quantity", "distribution"])["estimate"]
+    varied = (("cols", 8), ("rows", 6), ("train_examples", run.scale.train_examples // 2))
+    assert effects["plan_valid: swapped - correct, on 6×8", "wilson"] == pytest.approx(np.mean([
+        rates[ModelSpec("swapped", seed, varied)] - rates[ModelSpec("correct", seed, varied)]
+        for seed in (1, 2)]))
     assert len(made["trained_on"]) == 3 * 3 * 2
 
 

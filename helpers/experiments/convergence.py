@@ -17,7 +17,7 @@ from itertools import pairwise
 import pandas as pd
 
 from helpers import evaluation
-from helpers.differences import COLUMNS, differences
+from helpers.differences import differences, named
 from helpers.experiments.regime import in_and_out
 from helpers.study import steps
 from helpers.study.runs import Run
@@ -61,16 +61,18 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
         for name, value in (("train_examples", amount), ("weighting", weighting)):
             table.insert(0, name, value)
         rates.append(table)
-        effects.append(_named(differences(rows), weighting, f"after {share}"))
+        said = weighting * (weighting != SAME)
+        effects.append(named(differences(rows), f"after {share}", said))
         ends.setdefault(weighting, []).append((share, rows))
     for weighting, points in ends.items():
+        said = weighting * (weighting != SAME)
         for (fewer, before), (more, after) in pairwise(points):
             for condition, part in after.groupby("condition", sort=False):
                 both = pd.concat([before[before["condition"] == condition].assign(arm="before"),
                                   part.assign(arm="after")])
                 gained = differences(both, arm="arm").assign(
                     quantity=f"plan_valid: {condition} after {more} - after {fewer}")
-                effects.append(_named(gained, weighting))
+                effects.append(named(gained, said))
     return {"rates": pd.concat(rates, ignore_index=True),
             "effects": pd.concat(effects, ignore_index=True)}
 
@@ -90,12 +92,6 @@ def _share(amount: int, scale: Scale) -> str:
     """``1/2``, or ``all``."""
     share = Fraction(amount, scale.train_examples).limit_denominator(64)
     return "all" if share == 1 else str(share)
-
-
-def _named(table: pd.DataFrame, weighting: str, when: str = "") -> pd.DataFrame:
-    """Differences whose quantity says when, and under which weighting where that is another."""
-    more = [text for text in (when, weighting * (weighting != SAME)) if text]
-    return table.assign(quantity=[", ".join([name, *more]) for name in table["quantity"]])[COLUMNS]
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ All else is equal, and the models of weight 1 are those of the headline.
 import pandas as pd
 
 from helpers import evaluation
+from helpers.differences import differences, named
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
@@ -23,9 +24,11 @@ def evaluations(scale: Scale) -> list[EvaluationSpec]:
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
-    """Rates and comparisons of each weight, one below the other."""
+    """Rates, comparisons and differences of each weight; what the weight does to a condition."""
     weights = {run.scale_of(one.model).training.plan_weight for one in evaluations}
-    made: dict[str, list] = {"rates": [], "comparisons": []}
+    made: dict[str, list] = {"rates": [], "comparisons": [], "effects": []}
+    traced = {one.model.condition for one in evaluations if one.model.has_trace}
+    of_traced = []
     for weight in sorted(weights):
         rows = steps.all_rows(run, [
             one for one in evaluations if not one.model.has_trace
@@ -34,7 +37,15 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
                             ("comparisons", evaluation.comparisons(rows))):
             table.insert(0, "plan_weight", weight)
             made[name].append(table)
+        made["effects"].append(named(differences(rows), _with(weight)))
+        of_traced.append(rows[rows["condition"].isin(traced)].assign(weight=_with(weight)))
+    for condition, rows in pd.concat(of_traced).groupby("condition", sort=False):
+        made["effects"].append(named(differences(rows, arm="weight"), condition))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in made.items()}
+
+
+def _with(weight: float) -> str:
+    return f"plan weight {weight:g}"
 
 
 def rates_by_weight(rates: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
@@ -52,5 +63,5 @@ def summary(run: Run) -> str:
 EXPERIMENT = Experiment(
     question="Does the order of the conditions hang on the weight of plan tokens in the loss?",
     notebook="09_plan_weight", evaluations=evaluations, analyse=analyse,
-    summary=summary, tables=("rates", "comparisons"), figures=("plan_weight",),
+    summary=summary, tables=("rates", "comparisons", "effects"), figures=("plan_weight",),
     folder="plan_weight")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from helpers import evaluation
+from helpers.differences import differences, named
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
@@ -44,8 +45,8 @@ def in_and_out(scale: Scale) -> tuple[str, ...]:
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
-    """Rates and comparisons of each grid, smallest first; what each model was trained on."""
-    rates, comparisons, trained = [], [], []
+    """Rates and differences of each grid, smallest first; what each model was trained on."""
+    rates, comparisons, trained, effects = [], [], [], []
     by_grid: dict[tuple[int, int], list[EvaluationSpec]] = {}
     for one in evaluations:
         scale = run.scale_of(one.model)
@@ -64,8 +65,10 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
                                                    ("train_examples", examples))):
                 table.insert(place, name, value)
             tables.append(table)
+        effects.append(named(differences(judged), f"on {rows}×{cols}"))
     return {"regime": pd.concat(rates, ignore_index=True),
             "comparisons": pd.concat(comparisons, ignore_index=True),
+            "effects": pd.concat(effects, ignore_index=True),
             "trained_on": pd.concat(trained, ignore_index=True)}
 
 
@@ -102,8 +105,8 @@ def summary(run: Run) -> str:
 def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
     return Experiment(
         question=question, notebook="08_regime", evaluations=evaluations, analyse=analyse,
-        summary=summary, tables=("regime", "comparisons", "trained_on"), figures=("regime",),
-        folder="regime", gathers=with_largest)
+        summary=summary, tables=("regime", "comparisons", "effects", "trained_on"),
+        figures=("regime",), folder="regime", gathers=with_largest)
 
 
 EXPERIMENTS = {

@@ -188,6 +188,18 @@ CLAIMS = (
     Claim("They are used: with another maze's a model plans worse", "asked here",
           "continuous/effects.csv",
           "plan_valid: correct continuous - correct continuous, another's latents", BOTH),
+    *(Claim(f"Where a plan's words weigh four times as much in the loss, other mazes' traces serve "
+            f"{how} a maze's own, {where} distribution", "asked here", "plan_weight/effects.csv",
+            "plan_valid: swapped - correct, plan weight 4", kinds, claimed)
+      for how, where, kinds, claimed in (
+          ("as well as", "in", ("wilson",), "not below"),
+          ("better than", "out of", ("drunkards_walk", "searchformer"), "above"))),
+    *(Claim(f"That weight makes `{condition}` plan better", "asked here", "plan_weight/effects.csv",
+            f"plan_valid: plan weight 4 - plan weight 1, {condition}", BOTH)
+      for condition in ("correct", "swapped")),
+    *(Claim(f"After half of the examples a maze's own trace is better than none on {grid}",
+            "asked here", "regime/effects.csv", f"plan_valid: correct - solution_only, on {grid}",
+            BOTH) for grid in ("6×6", "8×8", "10×10")),
     Claim("A reward for valid plans makes plans better where traces were correct", PAPER,
           "grpo/effects.csv", "plan_valid: correct after grpo - correct", ("wilson",)),
     Claim("And where they were other mazes'", PAPER, "grpo/effects.csv",
