@@ -163,7 +163,7 @@ export function createAsker(store, data, load) {
   }
 
   /** Says what is wrong with what somebody asks for; the answer that is there stays. */
-  const complain = (id, problem) => change(id, { problem });
+  const complain = (id, problem) => change(id, { problem, remark: null });
 
   /** Ends the writing; what is there stays, and is judged. */
   function halt(id) {
