@@ -490,10 +490,19 @@ def test_models_take_mazes_of_their_size_alone(explorer):
 
 def test_a_file_that_is_missing(explorer):
     page = explorer(color_scheme="light")
-    page.route("**/models/correct_1.safetensors", lambda route: route.fulfill(status=404))
+    page.route("**/models/correct_1.safetensors.gz", lambda route: route.fulfill(status=404))
     page.get_by_role("tab", name="The models").click()
     page.wait_for_selector(".card[data-status=failed] [role=alert]:has-text('cannot be loaded')")
     page.wait_for_function(DONE.format(2))
+
+
+def test_a_server_that_unpacks(explorer):
+    """Some unpack .gz files on the way: models come as they are."""
+    page = explorer(color_scheme="light")
+    page.route("**/models/*.gz", lambda route: route.fulfill(body=gzip.decompress(
+        route.fetch().body())))
+    page.get_by_role("tab", name="The models").click()
+    page.wait_for_function(DONE.format(3))
 
 
 # ── everybody ───────────────────────────────────────────────────────────────────────────
