@@ -663,11 +663,14 @@ def test_nothing_is_fetched_from_elsewhere(browser, built):
 
 
 def test_links_of_the_index_lead_somewhere(browser, built):
-    page = browser.new_page()
+    """Each to a page that a phone shows without scrolling sideways, with all its pictures."""
+    page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(f"{built}/index.html")
     links = page.eval_on_selector_all("a[href]", "all => all.map((a) => a.href)")
     inside = [link for link in links if link.startswith(built)]  # others are not for tests to ask
     assert len(inside) > 10
     for link in inside:
-        assert page.request.get(link).ok, link
+        assert page.goto(link).ok, link
+        assert wide(page) <= 0, link
+        assert not page.evaluate("[...document.images].filter((one) => !one.naturalWidth).length")
     page.close()
