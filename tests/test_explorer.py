@@ -1,9 +1,12 @@
 """The explorer as a widget: what it is told, one module, what the kernel hands out."""
 
+import base64
+import gzip
 import json
 import re
 import shutil
 
+import nbformat
 import pytest
 
 from helpers.conditions import CONDITIONS
@@ -158,6 +161,27 @@ def test_slides_and_site_share_a_folder(tmp_path):
         assert {path.name for path in made.iterdir()} == {"slides.html", "index.html",
                                                           "explorer", "notebooks"}
         assert {path.name for path in (made / "notebooks").iterdir()} == {
-            "06_evaluation.html", "09_plan_weight.html"}
+            "06_evaluation.html", "09_plan_weight.html", "pictures"}
         (made / "notebooks" / "of_before.html").touch()
     assert (made / "slides.html").read_text() == "slides"
+
+
+def test_what_a_site_holds_is_small_and_whole(tmp_path):
+    """Models are gzipped, pictures are files; nothing is lost."""
+    notebooks, results = tmp_path / "notebooks", tmp_path / "results"
+    notebooks.mkdir()
+    notebook = shutil.copy(PROJECT / "notebooks" / "09_plan_weight.ipynb", notebooks)
+    shutil.copytree(SMOKE, results / "smoke")
+    made = site.build_page(tmp_path / "site", results, notebooks)
+    for one in json.loads((made / "explorer" / "data.json").read_text())["models"]:
+        model = (made / "explorer" / one["file"]).read_bytes()
+        plain = (SMOKE / "models" / f"{one['name']}.safetensors").read_bytes()
+        assert gzip.decompress(model) == plain
+        assert len(model) < 0.9 * len(plain)
+    page = (made / "notebooks" / "09_plan_weight.html").read_text()
+    drawn = [output.data["image/png"] for cell in nbformat.read(notebook, as_version=4).cells
+             for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
+    found = re.findall(r'<img [^>]*src="([^"]+)"', page)
+    assert [(made / "notebooks" / name).read_bytes() for name in found] == [
+        base64.b64decode(picture) for picture in drawn]
+    assert drawn

@@ -122,9 +122,13 @@ export function decimalValue(digits) {
   return Number(digits.replace(/^0+/, "").slice(0, 9));
 }
 
-/** A text between single quotes as error messages show it, the middle left out if it is long. */
+/**
+ * A text between single quotes as error messages show it, the middle left out if it is long, and
+ * with numbers for characters that cannot be seen or turn the text about.
+ */
 export function quoteShort(text) {
-  const quoted = `'${text}'`;
+  const quoted = `'${text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (mark) => (
+    `\\u{${mark.codePointAt(0).toString(16)}}`))}'`;
   return quoted.length <= 30 ? quoted : `${quoted.slice(0, 13)}...${quoted.slice(-14)}`;
 }
 

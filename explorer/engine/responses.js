@@ -4,6 +4,7 @@
  */
 
 import { corpusChecksum, drawCorpus } from "./corpus.js";
+import { unzip } from "./gzip.js";
 import { splitWords, vocabulary } from "./language.js";
 import { taskPauses } from "./tasks.js";
 
@@ -17,7 +18,10 @@ import { taskPauses } from "./tasks.js";
  * @throws {Error} a truncated or foreign file; or its mazes are not those that its recipe gives now
  */
 export async function readResponses(buffer) {
-  const lines = (await unzipped(buffer)).trimEnd().split("\n");
+  const content = await unzip(buffer).catch((error) => {
+    throw new Error(`responses: ${error.message}`);
+  });
+  const lines = new TextDecoder().decode(content).trimEnd().split("\n");
   const about = jsonOf(lines[0], 1);
   const { corpus, corpus_sha256: expected } = about;
   if (typeof corpus?.generator !== "string" || typeof expected !== "string") {
@@ -52,15 +56,6 @@ export async function readResponses(buffer) {
       + `${corpus.rows}x${corpus.cols}), which has changed`);
   }
   return { about, responses, mazes };
-}
-
-async function unzipped(buffer) {
-  try {
-    const stream = new Blob([buffer]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return await new Response(stream).text();
-  } catch {
-    throw new Error("responses: got no gzip file, or a truncated one");
-  }
 }
 
 function jsonOf(line, number) {

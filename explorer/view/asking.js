@@ -1,6 +1,7 @@
 // Lets models answer: loads them, asks, stops, judges, finds stored answers. What is shown of an
 // answer is a slot of the state; up to three stand side by side.
 
+import { isGzip, unzip } from "../engine/gzip.js";
 import { END_ID, vocabulary } from "../engine/language.js";
 import { promptWords } from "../engine/maze.js";
 import { answer, prompted, readModel, topTokens } from "../engine/model.js";
@@ -118,7 +119,9 @@ export function createAsker(store, data, load) {
       });
     };
     try {
-      const model = await fetched(infoOf(name).file, readModel);
+      // gzipped on a page, but not from a kernel, nor where the server has unpacked it
+      const model = await fetched(infoOf(name).file, async (buffer) => (
+        readModel(isGzip(buffer) ? await unzip(buffer) : buffer)));
       if (!here()) return;
       const { words: tokens, encode } = vocabulary(model.rows, model.cols);
       const prompt = encode([...promptWords(maze), words[0]].join(" "));
@@ -163,7 +166,7 @@ export function createAsker(store, data, load) {
   }
 
   /** Says what is wrong with what somebody asks for; the answer that is there stays. */
-  const complain = (id, problem) => change(id, { problem });
+  const complain = (id, problem) => change(id, { problem, remark: null });
 
   /** Ends the writing; what is there stays, and is judged. */
   function halt(id) {

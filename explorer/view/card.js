@@ -3,7 +3,7 @@
 import { search } from "../engine/astar.js";
 import { sha256Of } from "../engine/checksum.js";
 import { drawMaze } from "../engine/generators.js";
-import { splitWords, vocabulary, wordsOf } from "../engine/language.js";
+import { quoteShort, splitWords, vocabulary, wordsOf } from "../engine/language.js";
 import { promptWords } from "../engine/maze.js";
 import { cellName } from "../engine/rules.js";
 import { SEARCHES } from "./asking.js";
@@ -26,20 +26,24 @@ const LENDERS = 1000; // mazes of a seed whose traces are lent
 
 const NOTHING = { open: new Map(), closed: new Map() };
 
-function marker({ marker: shape, colour }) {
-  return drawing("svg", { class: "marker", viewBox: "0 0 16 16", "aria-hidden": "true" },
-    drawing("path", { d: MARKERS[shape] || MARKERS.o, fill: colour }));
+/** A condition's; hollow, as in the figures, of another seed than the first. */
+function marker({ marker: shape, colour }, hollow) {
+  return drawing("svg", { class: hollow ? "marker hollow" : "marker", viewBox: "-1 -1 18 18",
+    "aria-hidden": "true" },
+  drawing("path", { d: MARKERS[shape] || MARKERS.o, fill: hollow ? "none" : colour, stroke: colour }));
 }
 
 export function createCard(store, asker, data, id) {
   const slotNow = () => store.state.slots.find((slot) => slot.id === id);
   const infoOf = (name) => data.models.find((model) => model.name === name);
+  const labelOf = ({ condition, seed, label }) => (
+    label || `${data.conditions[condition].label}, seed ${seed}`);
+  const firstSeed = Math.min(...data.models.map(({ seed }) => seed));
 
   // ── which model, and its state ──
 
   const sign = element("span", { class: "sign-of-condition" });
-  const which = choice(data.models.map(({ name, condition, seed, label }) => (
-    [name, label || `${data.conditions[condition].label}, seed ${seed}`])), slotNow().model,
+  const which = choice(data.models.map((one) => [one.name, labelOf(one)]), slotNow().model,
   (model) => asker.ask(id, { model, given: null, origin: null }), { "aria-label": "Model" });
   const halt = button("Stop", () => asker.halt(id), { class: "halt" });
   const again = button("Ask again", () => asker.ask(id, slotNow().temperature > 0
@@ -136,7 +140,7 @@ export function createCard(store, asker, data, id) {
     const { maze } = store.state;
     const { ids } = vocabulary(maze.rows, maze.cols);
     const unknown = given.find((word) => !ids.has(word));
-    if (unknown) asker.complain(id, `The word “${unknown}” is none that the model knows.`);
+    if (unknown) asker.complain(id, `The word ${quoteShort(unknown)} is none that the model knows.`);
     else if (given.slice(0, -1).includes("end")) {
       asker.complain(id, "The word “end” ends an answer: nothing can follow it.");
     } else asker.ask(id, { given, origin: null });
@@ -172,7 +176,8 @@ export function createCard(store, asker, data, id) {
     show(storedOnes, kinds.length > 0);
     change(storedOnes.querySelector("[data-search=senseless]"), "hidden", !asker.hasTrace(model));
     show(changing, asker.hasTrace(model));
-    sign.replaceChildren(marker(data.conditions[infoOf(model).condition]));
+    const { condition, seed } = infoOf(model);
+    sign.replaceChildren(marker(data.conditions[condition], seed !== firstSeed));
   }
 
   const made = element("article", { class: "card" },
@@ -191,11 +196,13 @@ export function createCard(store, asker, data, id) {
     const broken = slot.verdict?.broken;
     const brokenAt = broken && broken.event < at ? slot.events[broken.event] : null;
     const planBroken = over && slot.verdict && slot.status !== "running" && !slot.verdict.planValid;
-    const name = infoOf(slot.model);
-    const label = data.conditions[name.condition].label;
+    const label = labelOf(infoOf(slot.model));
     offer(slot.model);
     which.value = slot.model;
-    change(made, "aria-label", `${label}, seed ${name.seed}`);
+    change(made, "aria-label", label);
+    change(which, "title", label);
+    const parts = label.split(", "); // a narrow card cuts a long name off before its end
+    const variation = parts.length > 2 ? parts.slice(1).join(", ") : "";
     change(made, "data-status", slot.status);
     board.update({
       maze, states: asker.hasTrace(slot.model) ? settled(maze, slot.events, at) : NOTHING, current: event && [event.x, event.y],
@@ -216,10 +223,10 @@ export function createCard(store, asker, data, id) {
     });
     const running = slot.status === "running";
     const written = plural(Math.max(0, slot.words.length - 1), "word");
-    say(state, slot.looking ? "looking through its answers…" : [{ running: `writing, ${written}`, done: written, stopped: `stopped after ${written}`,
-      failed: "no answer" }[slot.status] || "", slot.origin
+    say(state, slot.looking ? "looking through its answers…" : [variation, { running: `writing, ${written}`, done: written, stopped: `stopped after ${written}`,
+      failed: "no answer" }[slot.status], slot.origin
       ? `stored answer ${slot.origin.index + 1} of ${slot.origin.of}`
-      : slot.given ? `${slot.given.length} of them given` : "", slot.remark].filter(Boolean).join(", "));
+      : slot.given?.length ? `${slot.given.length} of them given` : "", slot.remark].filter(Boolean).join(", "));
     show(halt, running);
     show(again, ["stopped", "failed"].includes(slot.status) || (!running && slot.temperature > 0));
     say(again, slot.temperature > 0 ? "Draw again" : "Ask again");
@@ -230,7 +237,8 @@ export function createCard(store, asker, data, id) {
     }
     say(cut, `Cut after ${plural(at, "event")}`);
     if (slot.words !== settings.words) {
-      if (!running && !slot.problem && document.activeElement !== text && settings.status !== slot.status) put(traceIn(slot.words));
+      if (!running && !slot.problem && document.activeElement !== text && settings.status !== slot.status
+        && splitWords(text.value).join(" ") !== traceIn(slot.words).join(" ")) put(traceIn(slot.words));
       settings.words = slot.words;
       settings.status = slot.status;
       if (told === null || !slot.chances[told]) tellOf(null);

@@ -2,15 +2,17 @@
 
     site/index.html            what there is
     site/explorer/             the explorer with the models of one scale, and all they answered
-    site/notebooks/NAME.html   the committed notebooks with their outputs
+    site/notebooks/NAME.html   the committed notebooks with their outputs; pictures/ beside them
 
-It is plain files: any web server will do, and nothing is fetched from elsewhere. Notebooks are
-turned into pages by nbconvert, which JupyterLab brings along: no further package is needed, and
-the pages show the very outputs that nbval compares. (jupyter-book would run or restyle them with
-a tool chain of its own.)
+Models are gzipped, four fifths of their size. It is plain files: any web server will do, and
+nothing is fetched from elsewhere. Notebooks are turned into pages by nbconvert, which JupyterLab
+brings along: no further package is needed, and the pages show the very outputs that nbval compares.
+(jupyter-book would run or restyle them with a tool chain of its own.)
 """
 
 import argparse
+import base64
+import gzip
 import json
 import re
 import shutil
@@ -93,9 +95,12 @@ def build_page(target: str | Path, results: Path = PROJECT / "results",
     shutil.copytree(EXPLORER, explorer)
     told = facts(folder)
     for one in told["models"] + told["responses"]:
+        content = (folder / one["file"]).read_bytes()
+        if not one["file"].endswith(".gz"):
+            content, one["file"] = gzip.compress(content, mtime=0), f"{one['file']}.gz"
         copy = explorer / one["file"]
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / one["file"], copy)
+        copy.write_bytes(content)
     with atomic(explorer / "data.json", "w") as file:
         json.dump(told, file)
     with open(explorer / "site.css", "a", encoding="utf-8") as file:
@@ -148,6 +153,7 @@ def write_notebook(source: Path, folder: Path, exporter: HTMLExporter) -> tuple[
     aim = re.search(r"^\*\*Aim\.\*\* (.*)", text, re.MULTILINE)
     target = folder / f"{source.stem}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
+    body = with_files(body, folder / "pictures", source.stem)
     links = ('<a href="../index.html">Borrowed traces</a> '
              '<a href="../explorer/index.html">Explorer</a>')
     with atomic(target, "w") as file:
@@ -155,6 +161,19 @@ def write_notebook(source: Path, folder: Path, exporter: HTMLExporter) -> tuple[
                                 body=f'<article class="notebook">{body}</article>'))
     return target, title, markdown(aim[1]).strip().removeprefix("<p>").removesuffix(
         "</p>") if aim else ""
+
+
+def with_files(body: str, folder: Path, name: str) -> str:
+    """A page whose pictures are files of a folder beside it, a quarter smaller than in its text."""
+    def file_of(picture: re.Match) -> str:
+        numbers.append(len(numbers) + 1)
+        file = folder / f"{name}_{numbers[-1]}.png"
+        folder.mkdir(exist_ok=True)
+        file.write_bytes(base64.b64decode(picture[1]))
+        return f'src="{folder.name}/{file.name}"'
+
+    numbers: list[int] = []
+    return re.sub(r'src="data:image/png;base64,([^"]+)"', file_of, body)
 
 
 def code_colours() -> str:

@@ -246,7 +246,8 @@ def test_a_line_that_is_no_maze(explorer):
                        ("{", "JSON"), ("S.#\n...\n...", "G"), ("", "nothing"),
                        ('{"text": ""}\n{"text": ""}', "2 lines"),
                        ("\n".join(["S" + "." * 61, "." * 62, "." * 61 + "G"]), "at most 60"),
-                       ("query start 0 0 goal 2 2 wall 2 2", "wall")):
+                       ("query start 0 0 goal 2 2 wall 2 2", "wall"),
+                       ("query start 0 0 goal 2 2 wall \u202e1 1", "got '\\u{202e}1 1'")):
         draw_map(page, *line.split("\n"))
         page.wait_for_function("document.querySelector('.picker [role=alert]').textContent")
         text = page.locator(".picker [role=alert]").text_content()
@@ -312,6 +313,29 @@ def test_three_models_side_by_side(explorer):
     page.wait_for_function("document.querySelectorAll('.card').length === 2")
     page.get_by_role("button", name="Add a model").click()
     page.wait_for_function(DONE.format(3))
+
+
+def test_models_of_one_condition_are_told_apart(explorer, built):
+    """Seeds and gaps stand in names, for ears too, and a narrow card does not cut them off."""
+    page = explorer(color_scheme="light")
+    data = page.request.get(f"{built}/explorer/data.json").json()
+    first = data["models"][-1]
+    others = [first | {"name": "swapped_2", "seed": 2, "label": "swapped, seed 2"},
+              first | {"name": "swapped+gap=random_1", "label": "swapped, gap=random, seed 1"}]
+    data["models"] += others
+    data["shown"] = [first["name"], *(one["name"] for one in others)]
+    page.route("**/data.json", lambda route: route.fulfill(json=data))
+    page.reload()
+    page.get_by_role("tab", name="The models").click()
+    page.wait_for_function(DONE.format(3))
+    labels = [one["label"] for one in [first, *others]]
+    cards = page.locator(".card").all()
+    assert [card.get_attribute("aria-label") for card in cards] == labels
+    for card, label in zip(cards, labels, strict=True):
+        assert card.get_by_role("list", name=f"Words of {label}", exact=True).count() == 1
+        assert label in card.get_by_role("grid").get_attribute("aria-label")
+    assert [card.locator(".marker.hollow").count() for card in cards] == [0, 1, 0]
+    assert cards[2].locator(".state").inner_text().startswith("gap=random, seed 1, ")
 
 
 def test_boards_step_together(explorer):
@@ -396,11 +420,11 @@ def test_another_trace(explorer):
     assert words_of(card)[1:11] == own[:10]
 
     answer = words_of(card)
-    for trace, said in (("close 0 0 banana", "banana"), ("close 0 0 c0 c4 end", "“end”"),
+    for trace, said in (("close 0 0 banana", "'banana'"), ("close 0 0 c0 c4 end", "“end”"),
                         ("<unk> " * 400, "too long: it has 401 words")):
         text.fill(trace)
         card.get_by_role("button", name="Let it write the plan").click()
-        page.wait_for_selector(f".card [role=alert]:has-text('{said}')")
+        page.wait_for_selector(f'.card [role=alert]:has-text("{said}")')
         card.locator(".board [role=gridcell]").first.hover()  # what is said stays
         page.wait_for_selector(".card .board .marked")
         page.wait_for_function(DONE.format(3))
@@ -408,10 +432,21 @@ def test_another_trace(explorer):
         assert words_of(card) == answer
         assert text.input_value().split() == trace.split()
         page.mouse.move(0, 0)
+    text.fill("")
+    card.get_by_role("button", name="go on with the trace").click()
+    page.wait_for_function(DONE.format(3))
+    assert "given" not in card.locator(".state").inner_text()
     text.fill("close 0 0 c0 c4 solution")
     card.get_by_role("button", name="Let it write the plan").click()
     page.wait_for_selector(".card .state:has-text('6 of them given')")
     assert words_of(card)[:8].count("solution") == 1
+    page.wait_for_function(DONE.format(3))
+    card.get_by_role("button", name="Another maze's").click()
+    card.get_by_role("button", name="Let it write the plan").click()
+    page.wait_for_selector(f".card .state:has-text('{len(lent) + 1} of them given')")
+    page.wait_for_function(DONE.format(3))
+    assert text.input_value().split() == lent
+    assert card.locator(".lender .board").is_visible()  # as long as its trace stands there
 
 
 def test_writing_can_be_stopped(explorer):
@@ -455,10 +490,19 @@ def test_models_take_mazes_of_their_size_alone(explorer):
 
 def test_a_file_that_is_missing(explorer):
     page = explorer(color_scheme="light")
-    page.route("**/models/correct_1.safetensors", lambda route: route.fulfill(status=404))
+    page.route("**/models/correct_1.safetensors.gz", lambda route: route.fulfill(status=404))
     page.get_by_role("tab", name="The models").click()
     page.wait_for_selector(".card[data-status=failed] [role=alert]:has-text('cannot be loaded')")
     page.wait_for_function(DONE.format(2))
+
+
+def test_a_server_that_unpacks(explorer):
+    """Some unpack .gz files on the way: models come as they are."""
+    page = explorer(color_scheme="light")
+    page.route("**/models/*.gz", lambda route: route.fulfill(body=gzip.decompress(
+        route.fetch().body())))
+    page.get_by_role("tab", name="The models").click()
+    page.wait_for_function(DONE.format(3))
 
 
 # ── everybody ───────────────────────────────────────────────────────────────────────────
@@ -619,11 +663,14 @@ def test_nothing_is_fetched_from_elsewhere(browser, built):
 
 
 def test_links_of_the_index_lead_somewhere(browser, built):
-    page = browser.new_page()
+    """Each to a page that a phone shows without scrolling sideways, with all its pictures."""
+    page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(f"{built}/index.html")
     links = page.eval_on_selector_all("a[href]", "all => all.map((a) => a.href)")
     inside = [link for link in links if link.startswith(built)]  # others are not for tests to ask
     assert len(inside) > 10
     for link in inside:
-        assert page.request.get(link).ok, link
+        assert page.goto(link).ok, link
+        assert wide(page) <= 0, link
+        assert not page.evaluate("[...document.images].filter((one) => !one.naturalWidth).length")
     page.close()
