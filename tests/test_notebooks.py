@@ -213,7 +213,7 @@ def test_every_cell_twice(tiny):
         assert names["scale"] == "smoke"
         assert names["run"].folder == tiny / "smoke"
     for name, folder in (("07_analysis", "laptop"), ("08_regime", "smoke/regime"),
-                         ("09_plan_weight", "smoke/plan_weight"),
+                         ("09_plan_weight", "laptop/plan_weight"),
                          ("12_coupling", "laptop/coupling"), ("13_length", "laptop/length"),
                          ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
                          ("19_convergence", "smoke/convergence"), ("20_spectrum", "smoke/spectrum"),
