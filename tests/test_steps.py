@@ -16,7 +16,7 @@ from studies import HEADLINE, whole_study, written
 from helpers import evaluation, responses
 from helpers.checkpoints import load_model
 from helpers.corpus import Corpus, count_possible, overlap
-from helpers.engine.files import write_sums
+from helpers.engine.files import exclusive, write_sums
 from helpers.ownmazes import Listed, solvable
 from helpers.study import asking, runs, steps, yaml12
 from helpers.study.plan import check_condition
@@ -256,6 +256,15 @@ def test_responses_judged_again(scale, run):
             if not row["trace_valid"]:
                 assert verdict["trace"]["error"] == row["trace_error"]
                 assert verdict["trace"]["event"] == row["trace_event"]
+
+
+def test_one_model_is_trained_by_one_process(scale, tmp_path):
+    """The second says so in a line and touches nothing."""
+    run, spec = Run(scale, tmp_path), HEADLINE.models(scale)[0]
+    with exclusive(run.file(f"models/{spec.name}/lock")), pytest.raises(
+            StaleError, match=f"^training {spec.name}: another process does it already .*lock"):
+        steps.train(run, spec)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
 
 
 def test_tables_are_made_from_a_run_or_read_as_published(scale, run, tmp_path, monkeypatch):
