@@ -2,17 +2,18 @@
 
 Kills ``helpers study`` with all it has started, by SIGKILL, so many times at moments that follow
 from a seed, and starts it again, until it is complete; then the next study, in another folder; then
-who publishes one.
-What comes out must be that of a study left alone, byte for byte; no temporary file may be left, and
-what a killed study had finished must not be made again. Then disks: one that is full at each of
-many sizes, one that takes nothing, a clock set back, and others at work in the same folder. Each
-must give one line and lose nothing. All of it lies in a temporary folder and goes with it.
+who publishes one. What comes out must be that of a study left alone, byte for byte; no temporary
+file may be left, and what a killed study had finished must not be made again. Then disks: one that
+is full at each of many sizes, one that takes nothing, a clock set back, and studies and trainings
+at work in one folder. Each must give one line and lose nothing. All of it lies in a temporary
+folder and goes with it.
 
     python tests/faults.py [KILLS] [SEED] [SCALE]
 """
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,9 +62,15 @@ def finished(root: Path, *words: str) -> str:
     return out
 
 
-def refused(root: Path, part: str) -> None:
-    """A study that cannot be done says so in one line, which has this in it."""
-    process = study(root)
+def training(root: Path, model: str) -> subprocess.Popen:
+    """A training of one's own in a study's folder, as of its notebook."""
+    command = [sys.executable, "-m", "helpers", "train", "--scale", SCALE, "--root", str(root)]
+    return subprocess.Popen([*command, "--model", model], cwd=PROJECT, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def refused(process: subprocess.Popen, part: str) -> None:
+    """What cannot be done says so in one line, which has this in it."""
     out, err = process.communicate()
     if not process.returncode or err.count("\n") != 1 or not re.search(part, err):
         sys.exit(f"test-faults: got status {process.returncode} and {err!r}, takes one line with "
@@ -164,22 +171,22 @@ def disks(folder: Path, undisturbed: Path) -> None:
         for share in (0.05, 0.3, 0.6, 0.8):
             size = f"remount,size={int(share * takes)}"
             subprocess.run(["mount", "-o", size, place], check=True)
-            refused(place, "No space left on device|no space left")
+            refused(study(place), "No space left on device|no space left")
         subprocess.run(["mount", "-o", "remount,size=1g", place], check=True)
         finished(place)
         same(place / SCALE, undisturbed)
         say("a full disk: the same byte for byte, once there is room")
         subprocess.run(["mount", "-o", "remount,ro", place], check=True)
-        refused(place, f"{place}.*Read-only file system")
+        refused(study(place), f"{place}.*Read-only file system")
 
 
 def others(folder: Path, undisturbed: Path) -> None:
-    """Studies side by side, and a training of one's own in the folder of a study."""
+    """Studies side by side, and a clock that was set back."""
     first, second = study(folder / "one"), study(folder / "two")
     while not (folder / "one" / SCALE / "lock").exists():
         time.sleep(0.1)
     time.sleep(1)
-    refused(folder / "one", "is running already")
+    refused(study(folder / "one"), "is running already")
     for process, root in ((first, folder / "one"), (second, folder / "two")):
         out, err = process.communicate()
         if process.returncode:
@@ -201,6 +208,36 @@ def others(folder: Path, undisturbed: Path) -> None:
     say("a clock set back: the same byte for byte")
 
 
+def trainings(folder: Path, undisturbed: Path) -> None:
+    """A training of one's own beside a study that trains the same, then the other way round."""
+    root = folder / "trained"
+
+    def under_way(process: subprocess.Popen) -> str:
+        """The model that is being trained, once it is."""
+        while process.poll() is None:
+            for path in (root / SCALE).glob("models/*/work-*/metrics.jsonl"):
+                return path.parts[-3]
+            time.sleep(0.1)
+        sys.exit(f"test-faults: nothing was trained\n{process.communicate()}")
+
+    process = study(root)
+    model = under_way(process)
+    refused(training(root, model), f"training {model}: another process does it already")
+    out, err = process.communicate()
+    if process.returncode:
+        sys.exit(f"test-faults: a study failed\n{out}\n{err}")
+    same(root / SCALE, undisturbed)
+    shutil.rmtree(root / SCALE / "models" / model)
+    process = training(root, model)
+    under_way(process)
+    refused(study(root), f"training {model} failed.*another process does it already")
+    if process.wait():
+        sys.exit(f"test-faults: a training failed\n{process.communicate()}")
+    finished(root)
+    same(root / SCALE, undisturbed)
+    say("a training beside a study: the same byte for byte")
+
+
 def main(kills: int = 50, seed: int = 1) -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
@@ -213,6 +250,7 @@ def main(kills: int = 50, seed: int = 1) -> None:
         kill(folder, undisturbed, kills, seed, seconds)
         publishing(folder, undisturbed, 1 + kills // 5, seed)
         others(folder, undisturbed)
+        trainings(folder, undisturbed)
         if os.geteuid():
             say("left out: full and read-only disks, which take root")
         else:

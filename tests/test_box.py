@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import torch
 from helpers import evaluation, responses
 from helpers.checkpoints import load_model, read_checkpoint
 from helpers.corpus import Recipe, build
-from helpers.engine.files import staged
+from helpers.engine.files import PROJECT, SUMS, spoilt, staged
 from helpers.engine.precision import has_bfloat16
 from helpers.experiments import EXPERIMENTS
 from helpers.share.box import ResponsesError, read_responses, store_responses
@@ -81,10 +83,27 @@ ASKED = [EvaluationSpec(model, distribution) for model in MODELS
 
 def test_what_is_published(published):
     assert set(files(published)) == {
-        *HEADLINE.published, *(f"models/{model.name}.safetensors" for model in MODELS),
+        *HEADLINE.published, SUMS, *(f"models/{model.name}.safetensors" for model in MODELS),
         *(f"trainings/{model.name}.json" for model in MODELS),
         *(f"responses/{spec.name}.jsonl.gz" for spec in ASKED)}
     assert [path.name for path in published.parent.iterdir()] == ["tiny"]
+
+
+def test_checksums_of_what_is_published(run, published, tmp_path):
+    """Of all tables and figures of a folder, also those that another experiment has put there."""
+    target = tmp_path / "tiny"
+    shutil.copytree(published, target)
+    (target / SUMS).write_text(f"{'0' * 64}  of_another.csv\n")
+    assert spoilt(target) == ["of_another.csv"]
+    publish(run, HEADLINE, target)
+    subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=published, check=True)
+    assert spoilt(target) == ["of_another.csv"]
+    assert set((target / SUMS).read_text().split()[1::2]) == {"of_another.csv", *HEADLINE.published}
+
+
+def test_results_are_those_that_were_published():
+    for path in (PROJECT / "results").rglob(SUMS):
+        assert spoilt(path.parent) == []
 
 
 def test_a_model_of_each_condition_and_seed(run):

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import struct
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from models import scrambled
+from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from helpers import __main__ as cli
@@ -71,6 +73,71 @@ def _without_network(monkeypatch):
 
 def read(folder: Path, name: str) -> dict:
     return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+# ── what llama.cpp makes of it ──────────────────────────────────────────────────────────
+
+
+def read_gguf(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
+    """Settings and tensors of a file, by the format's description alone."""
+    place = 0
+
+    def take(form: str):
+        nonlocal place
+        (value,) = struct.unpack_from(f"<{form}", content, place)
+        place += struct.calcsize(f"<{form}")
+        return value
+
+    def value(kind: int):
+        if kind == 8:
+            return take(f"{take('Q')}s").decode()
+        if kind == 9:
+            item, n = take("I"), take("Q")
+            return [value(item) for _ in range(n)]
+        return take({4: "I", 5: "i", 6: "f", 7: "?"}[kind])
+
+    assert (take("4s"), take("I")) == (b"GGUF", 3)
+    count, pairs = take("Q"), take("Q")
+    settings = {value(8): value(take("I")) for _ in range(pairs)}
+    infos = [(value(8), [take("Q") for _ in range(take("I"))], take("I"), take("Q"))
+             for _ in range(count)]
+    start = -(-place // 32) * 32
+    assert all((kind, offset % 32) == (0, 0) for *_, kind, offset in infos)
+    return settings, {name: np.frombuffer(content, "<f4", int(np.prod(shape)), start + offset
+                                          ).reshape(shape[::-1])
+                      for name, shape, _, offset in infos}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_file_for_llama_cpp(model, order, tmp_path):
+    """Its words and shape are those of the folder, its numbers those of the model."""
+    assert cli.main(["export", model, str(tmp_path), "--vocabulary", order, "--gguf"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"model.gguf"}
+    settings, tensors = read_gguf((tmp_path / "model.gguf").read_bytes())
+    words = read(tmp_path, "tokenizer.json")["model"]["vocab"]
+    tokens = settings["tokenizer.ggml.tokens"]
+    assert [token.removeprefix("▁") for token in tokens] == list(words)
+    control = [kind == 3 for kind in settings["tokenizer.ggml.token_type"]]
+    assert control == [not token.startswith("▁") for token in tokens]
+    assert sum(control) == 4
+    assert words["end"] == settings["tokenizer.ggml.eos_token_id"]
+    assert not control[words["end"]]  # so that an answer ends with it, as ours
+    assert not settings["tokenizer.ggml.add_bos_token"]
+    assert settings["qwen2.context_length"] == CONFIG.context
+    assert settings["qwen2.attention.head_count_kv"] == CONFIG.kv_heads
+    assert settings["qwen2.rope.freq_base"] == CONFIG.rope_theta
+    assert settings["qwen2.attention.layer_norm_rms_epsilon"] == pytest.approx(CONFIG.norm_eps)
+    theirs = load_file(tmp_path / "model.safetensors")
+    assert len(tensors) == len(theirs) == 2 + 12 * CONFIG.layers
+    for ours, name in (("token_embd.weight", "model.embed_tokens.weight"),
+                       ("output_norm.weight", "model.norm.weight"),
+                       ("blk.1.attn_k.bias", "model.layers.1.self_attn.k_proj.bias"),
+                       ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight"),
+                       ("blk.1.ffn_gate.weight", "model.layers.1.mlp.gate_proj.weight"),
+                       ("blk.1.ffn_up.weight", "model.layers.1.mlp.up_proj.weight"),
+                       ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight"),
+                       ("blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight")):
+        np.testing.assert_array_equal(tensors[ours], theirs[name])
 
 
 # ── what transformers make of it ────────────────────────────────────────────────────────

@@ -21,6 +21,7 @@ from studies import HEADLINE
 
 from helpers.checkpoints import CheckpointError, read_checkpoint
 from helpers.corpus import Corpus, CorpusError
+from helpers.engine.files import SUMS, spoilt
 from helpers.share.box import ResponsesError, read_responses
 from helpers.study.plan import StudyError
 from helpers.study.products import StaleError
@@ -212,6 +213,7 @@ def complaints(run: Run) -> str:
     products = [*run.products(HEADLINE), run.report(HEADLINE)]
     said += [status.why for status in map(run.store.status, products)]
     published = run.folder.parent / "results"
+    said += [f"{name} or {SUMS}" for name in spoilt(published)]
     readers = [(Corpus.load, run.folder.glob("corpus/*.safetensors")),
                (read_checkpoint, run.folder.glob("models/**/*.safetensors")),
                (read_checkpoint, published.glob("models/*.safetensors")),
@@ -232,7 +234,7 @@ def test_a_changed_byte_in_any_file_is_named(scale, undisturbed, tmp_path):
     assert complaints(run) == ""
     rng = np.random.default_rng(SEED)
     published = run.folder.parent / "results"
-    files = [path for path in (*run.folder.rglob("*"), *published.rglob("*/*"))
+    files = [path for path in (*run.folder.rglob("*"), *published.rglob("*"))
              if path.is_file() and path.stat().st_size]
     assert len(files) > 20
     for path in files:

@@ -16,6 +16,7 @@ from studies import HEADLINE, whole_study, written
 from helpers import evaluation, responses
 from helpers.checkpoints import load_model
 from helpers.corpus import Corpus, count_possible, overlap
+from helpers.engine.files import exclusive, write_sums
 from helpers.ownmazes import Listed, solvable
 from helpers.study import asking, runs, steps, yaml12
 from helpers.study.plan import check_condition
@@ -257,6 +258,15 @@ def test_responses_judged_again(scale, run):
                 assert verdict["trace"]["event"] == row["trace_event"]
 
 
+def test_one_model_is_trained_by_one_process(scale, tmp_path):
+    """The second says so in a line and touches nothing."""
+    run, spec = Run(scale, tmp_path), HEADLINE.models(scale)[0]
+    with exclusive(run.file(f"models/{spec.name}/lock")), pytest.raises(
+            StaleError, match=f"^training {spec.name}: another process does it already .*lock"):
+        steps.train(run, spec)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
+
+
 def test_tables_are_made_from_a_run_or_read_as_published(scale, run, tmp_path, monkeypatch):
     made, folder = steps.tables(scale, HEADLINE, str(run.folder.parent))
     assert folder == run.folder
@@ -272,6 +282,12 @@ def test_tables_are_made_from_a_run_or_read_as_published(scale, run, tmp_path, m
     assert folder == published
     for name in made:
         assert read[name].to_csv() == made[name].to_csv()
+    write_sums(published, [f"{name}.csv" for name in made], {})
+    assert set(steps.tables(scale, HEADLINE, "")[0]) == set(made)
+    content = (published / "headline.csv").read_bytes()
+    (published / "headline.csv").write_bytes(content.replace(b"0", b"1", 1))
+    with pytest.raises(StaleError, match=r"headline\.csv: is not what was published"):
+        steps.tables(scale, HEADLINE, "")
 
 
 # ── interrupted ─────────────────────────────────────────────────────────────────────────

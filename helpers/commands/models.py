@@ -69,6 +69,7 @@ def add_export(commands) -> None:
     command.add_argument("--vocabulary", choices=("ours", "published"), default="ours",
                          metavar="ORDER", help="ours (the default) or published (the order of "
                                                "tokens in the published models)")
+    command.add_argument("--gguf", action="store_true", help="model.gguf too, for llama.cpp")
     command.set_defaults(run=run_export)
 
 
@@ -84,7 +85,7 @@ def run_export(args: argparse.Namespace) -> int:
     from helpers.share.export import export  # torch and pandas: seconds, only here
     known_model("MODEL.safetensors", args.model)
     try:
-        names = export(args.model, folder, args.vocabulary)
+        names = export(args.model, folder, args.vocabulary, args.gguf)
     except ValueError as error:
         raise Refusal(f"MODEL.safetensors: {args.model}: {error}") from None
     print(f"{folder}:", *names)

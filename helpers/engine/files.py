@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
@@ -210,3 +210,26 @@ def sha256(path: str | os.PathLike) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+SUMS = "SHA256SUMS"  # the file of a folder's checksums, as ``sha256sum --check`` reads it
+
+
+def sums(folder: str | os.PathLike) -> dict[str, str]:
+    """The checksums that are noted in a folder, by the file's name; none where nothing is."""
+    path = Path(folder, SUMS)
+    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    return {name: noted for noted, _, name in (line.partition("  ") for line in lines)}
+
+
+def write_sums(folder: str | os.PathLike, names: Iterable[str], others: dict[str, str]) -> None:
+    """Notes the checksums of files in a folder, and those of others that are to lie there."""
+    found = others | {name: sha256(Path(folder, name)) for name in names}
+    Path(folder, SUMS).write_text("".join(f"{found[name]}  {name}\n" for name in sorted(found)),
+                                  encoding="utf-8")
+
+
+def spoilt(folder: str | os.PathLike) -> list[str]:
+    """The files of a folder that are not what is noted of them, or not there."""
+    return [name for name, noted in sums(folder).items()
+            if not Path(folder, name).is_file() or sha256(Path(folder, name)) != noted]

@@ -21,6 +21,7 @@ from helpers.engine.files import atomic_folder
 from helpers.language import END, Vocabulary
 from helpers.model import ModelConfig, Transformer
 from helpers.share.card import card
+from helpers.share.gguf import gguf
 from helpers.share.tokenizer import (
     CODE,
     MODULE,
@@ -31,13 +32,15 @@ from helpers.share.tokenizer import (
 )
 
 
-def export(path: str | Path, folder: str | Path, vocabulary: str = "ours") -> list[str]:
+def export(path: str | Path, folder: str | Path, vocabulary: str = "ours",
+           llama_cpp: bool = False) -> list[str]:
     """Writes a checkpoint's model as a Hugging Face folder, whole or not at all.
 
     Args:
         path: a training's ``model.safetensors``, or a published model.
         folder: nothing, or an empty folder.
         vocabulary: the order of its tokens, see `tokenizer.words_of`.
+        llama_cpp: whether ``model.gguf`` is to be there too (`share.gguf`).
 
     Returns:
         The names of the files: settings, weights (float32), tokenizer, model card.
@@ -77,6 +80,8 @@ def export(path: str | Path, folder: str | Path, vocabulary: str = "ours") -> li
                                     encoding="utf-8")
         (new / "model.safetensors").write_bytes(save(
             {name: value.contiguous() for name, value in state.items()}, {"format": "pt"}))
+        if llama_cpp:
+            (new / "model.gguf").write_bytes(gguf(config, list(words), specials, state))
         (new / MODULE).write_text(CODE, encoding="utf-8")
         (new / "README.md").write_text(card(about, tensors, vocabulary), encoding="utf-8")
         return sorted(path.name for path in new.iterdir())

@@ -1,6 +1,6 @@
 """Results in and out: a finished study is published, a published one is gone on with.
 
-    results/<scale>/…                          tables and figures
+    results/<scale>/…                          tables and figures, with their checksums
     results/<scale>/models, responses          small models, and all they answered (`share.box`)
     results/<scale>/trainings/<model>.json     how each was trained: its log, its learning curve,
                                                and what it follows from
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers.checkpoints import CheckpointError, read_checkpoint
-from helpers.engine.files import atomic, checksum, staged
+from helpers.engine.files import SUMS, atomic, checksum, staged, sums, write_sums
 from helpers.share.box import store_model, store_responses
 from helpers.study.asking import written
 from helpers.study.plan import StudyError
@@ -52,7 +52,8 @@ def publish(run: Run, experiment: Experiment, target: Path) -> list[str]:
         (folder / inside).mkdir(exist_ok=True)
         for name in names:
             (folder / inside / name).write_bytes(run.file(experiment.folder, name).read_bytes())
-        return [str(inside / name) for name in names] + box(run, experiment, folder)
+        write_sums(folder / inside, names, sums(target / inside))
+        return [str(inside / name) for name in (*names, SUMS)] + box(run, experiment, folder)
 
 
 def box(run: Run, experiment: Experiment, folder: Path) -> list[str]:

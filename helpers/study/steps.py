@@ -21,7 +21,7 @@ from helpers.checkpoints import CheckpointError, load_model, read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
 from helpers.curriculum import StagedTrainer
 from helpers.engine import together
-from helpers.engine.files import PROJECT, atomic, exclusive, sha256
+from helpers.engine.files import PROJECT, SUMS, atomic, exclusive, sha256, spoilt
 from helpers.engine.progress import bar
 from helpers.layouts import GAPS, PROMPTS
 from helpers.show.looks import write_png, write_svg
@@ -281,7 +281,8 @@ def tables(scale, experiment: Experiment, root: str) -> tuple[dict[str, pd.DataF
         The tables by name, and the folder they are from.
 
     Raises:
-        StaleError: nothing is published of this experiment at this scale.
+        StaleError: nothing is published of this experiment at this scale, or its bytes have
+            changed since.
     """
     if root:
         run = Run(scale, root)
@@ -291,6 +292,9 @@ def tables(scale, experiment: Experiment, root: str) -> tuple[dict[str, pd.DataF
     if not names:
         raise StaleError(f"results/{scale.name}/{experiment.folder}: nothing is published there; "
                          "run the study and set root = \"runs\"")
+    if found := spoilt(folder):
+        raise StaleError(f"{folder / found[0]}: is not what was published, its checksum in {SUMS} "
+                         "does not match")
     return {name: pd.read_csv(folder / f"{name}.csv", keep_default_na=True) for name in names
             }, folder
 
