@@ -47,12 +47,12 @@ def test_root_installs_the_browser(make):
 
 
 @pytest.mark.parametrize(("fails", "status", "called", "said"), [
-    ("none", 0, ["test", "chromium", "test-browser"], ""),
+    ("none", 0, ["test", "test-browser"], ""),
     ("test", 2, ["test"], ""),
-    ("chromium", 0, ["test", "chromium"], "no Chromium here"),
-    ("test-browser", 2, ["test", "chromium", "test-browser"], "")])
+    ("chromium", 0, ["test"], "no Chromium here"),
+    ("test-browser", 2, ["test", "test-browser"], "")])
 def test_the_gate(tmp_path, fails, status, called, said):
-    """What cannot be tried is said; what is tried and fails, fails it."""
+    """What cannot be tried is said; what is tried and fails, fails it. The browser comes beside."""
     stub, log = tmp_path / "make", tmp_path / "log"
     stub.write_text(f'#!/bin/sh\necho "$1" >> {log}\necho noise >&2\n'
                     f'[ "$1" != {fails} ] || exit 2\n')
@@ -60,6 +60,7 @@ def test_the_gate(tmp_path, fails, status, called, said):
     done = subprocess.run([PROJECT / ".ci" / "run"], text=True, capture_output=True,
                           env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert done.returncode == status
-    assert log.read_text().split() == called
+    beside = ["chromium"]  # at any moment, or not any more where the tests have failed at once
+    assert [word for word in log.read_text().split() if word not in beside] == called
     assert said in done.stdout
     assert len(done.stdout.splitlines()) == bool(said)

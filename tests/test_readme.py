@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from helpers.engine.files import SUMS, spoilt, sums
 from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
 
@@ -36,8 +37,10 @@ def test_published_results_are_whole(run):
     """A results folder holds all that one experiment made at one scale, from one run."""
     about = json.loads(run.read_text())
     experiment, *_ = [one for one in EXPERIMENTS.values() if one.notebook == about["experiment"]]
-    assert {path.name for path in run.parent.iterdir() if path.is_file()} == set(
+    assert {path.name for path in run.parent.iterdir() if path.is_file()} - {SUMS} == set(
         experiment.published)
+    assert set(sums(run.parent)) <= set(experiment.published)
+    assert not spoilt(run.parent)
     assert run.parent == PROJECT / "results" / about["scale"]["name"] / experiment.folder
     assert about["commit"]
     assert not about["dirty"]

@@ -22,6 +22,7 @@ from papermill.cli import papermill
 import helpers
 from helpers import __main__ as cli
 from helpers.conditions import CONDITIONS
+from helpers.engine.files import SUMS, sums
 from helpers.engine.processes import guarded
 from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
@@ -392,8 +393,9 @@ def test_publish(run, tmp_path):
     assert not target.exists()
     as_if_made(run, "report")
     tables_alone = replace(EXPERIMENT, whole=lambda scale: [])  # models: test_box.py
-    assert publish(run, tables_alone, target) == EXPERIMENT.published
-    assert {path.name: path.read_bytes() for path in target.iterdir()} == {
+    assert publish(run, tables_alone, target) == [*EXPERIMENT.published, SUMS]
+    assert set(sums(target)) == set(EXPERIMENT.published)
+    assert {path.name: path.read_bytes() for path in target.iterdir() if path.name != SUMS} == {
         name: run.file(name).read_bytes() for name in EXPERIMENT.published}
 
 
