@@ -63,9 +63,8 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
         rates.append(table)
         said = weighting * (weighting != SAME)
         effects.append(named(differences(rows), f"after {share}", said))
-        ends.setdefault(weighting, []).append((share, rows))
-    for weighting, points in ends.items():
-        said = weighting * (weighting != SAME)
+        ends.setdefault(said, []).append((share, rows))
+    for said, points in ends.items():
         for (fewer, before), (more, after) in pairwise(points):
             for condition, part in after.groupby("condition", sort=False):
                 both = pd.concat([before[before["condition"] == condition].assign(arm="before"),

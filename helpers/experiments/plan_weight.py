@@ -8,6 +8,7 @@ All else is equal, and the models of weight 1 are those of the headline.
 import pandas as pd
 
 from helpers import evaluation
+from helpers.conditions import CONDITIONS
 from helpers.differences import differences, named
 from helpers.study import steps
 from helpers.study.runs import Run
@@ -27,8 +28,7 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
     """Rates, comparisons and differences of each weight; what the weight does to a condition."""
     weights = {run.scale_of(one.model).training.plan_weight for one in evaluations}
     made: dict[str, list] = {"rates": [], "comparisons": [], "effects": []}
-    traced = {one.model.condition for one in evaluations if one.model.has_trace}
-    of_traced = []
+    weighed = []
     for weight in sorted(weights):
         rows = steps.all_rows(run, [
             one for one in evaluations if not one.model.has_trace
@@ -38,9 +38,10 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
             table.insert(0, "plan_weight", weight)
             made[name].append(table)
         made["effects"].append(named(differences(rows), _with(weight)))
-        of_traced.append(rows[rows["condition"].isin(traced)].assign(weight=_with(weight)))
-    for condition, rows in pd.concat(of_traced).groupby("condition", sort=False):
-        made["effects"].append(named(differences(rows, arm="weight"), condition))
+        weighed.append(rows.assign(weight=_with(weight)))
+    for condition, rows in pd.concat(weighed).groupby("condition", sort=False):
+        if CONDITIONS[condition].has_trace:
+            made["effects"].append(named(differences(rows, arm="weight"), condition))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in made.items()}
 
 

@@ -34,16 +34,17 @@ def gguf(config: dict, words: Sequence[str], specials: dict[str, str],
         tensors: by Qwen2's names, float32; the output layer is the embedding.
     """
     settings = _settings(config, words, specials)
-    infos, data = b"", b""
+    head = [b"GGUF", struct.pack("<IQQ", VERSION, len(tensors), len(settings))]
+    head += [_text(name) + _value(value) for name, value in settings.items()]
+    numbers, begins = [], 0
     for name, tensor in tensors.items():
         values = tensor.detach().numpy().astype("<f4")
         shape = values.shape[::-1]  # what varies fastest comes first
-        infos += (_text(_name(name)) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape,
-                                                   FLOAT32, len(data)))
-        data += _aligned(values.tobytes())
-    head = b"GGUF" + struct.pack("<IQQ", VERSION, len(tensors), len(settings))
-    return _aligned(head + b"".join(_text(name) + _value(value)
-                                    for name, value in settings.items()) + infos) + data
+        head.append(_text(_name(name)) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape,
+                                                     FLOAT32, begins))
+        numbers.append(_aligned(values.tobytes()))
+        begins += len(numbers[-1])
+    return b"".join([_aligned(b"".join(head)), *numbers])
 
 
 def _settings(config: dict, words: Sequence[str], specials: dict[str, str]) -> dict:

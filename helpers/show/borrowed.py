@@ -8,7 +8,6 @@ what it is whatever becomes of generators and seeds.
 from pathlib import Path
 from textwrap import shorten
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -16,7 +15,8 @@ from matplotlib.patheffects import withStroke
 
 from helpers.astar import solve
 from helpers.engine.files import PROJECT, atomic
-from helpers.maze import WALL, Maze
+from helpers.language import Vocabulary
+from helpers.maze import Maze
 from helpers.show.figures import CLOSED, OPEN, WALLED, end_handles, put_ends, put_order, put_plan
 from helpers.show.looks import (
     FAINT,
@@ -62,6 +62,7 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
         lender: a maze of the same size, whose trace is borrowed.
     """
     (own, plan), lent = solve(maze), solve(lender).trace
+    vocabulary = Vocabulary(maze.rows, maze.cols)
     figure, axes = new_figure(3, 2, (12, 8.3), height_ratios=[0.42, 5.4, 0.9])
     panels = (("A maze with its own trace", "the search that solves this maze", "its own trace",
                maze, own, "correct"),
@@ -78,7 +79,7 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
                   va="center")
         head.text(0.5, 0.0, f"{more}  (condition {condition})", ha="center", va="center")
         _write_example(below, {
-            "prompt": (_prompt_text(maze), INK),
+            "prompt": (vocabulary.decode(vocabulary.prompt_ids(maze)), INK),
             name: (" ".join(["reasoning", *map(str, events)]), colour),
             "plan": (response_text(plan), INK)})
     for x, y, colour in ((*lender.start, GREEN), (*lender.goal, PURPLE)):
@@ -103,11 +104,6 @@ def draw_borrowed(maze: Maze, lender: Maze) -> Figure:
         f"{maze.goal}. Right, a trace borrowed from another maze: a search from {lender.start} "
         f"to {lender.goal}; {walls} of the {closed} cells it explores are walls here.")
     return figure
-
-
-def _prompt_text(maze: Maze) -> str:
-    walls = " ".join(f"wall {x} {y}" for y, x in np.argwhere(maze.grid == WALL))
-    return "query start {} {} goal {} {} ".format(*maze.start, *maze.goal) + walls
 
 
 def _write_example(ax: Axes, parts: dict[str, tuple[str, str]]) -> None:
