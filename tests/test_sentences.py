@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from helpers.differences import COLUMNS
 from helpers.engine.files import PROJECT
 from helpers.evaluation import PUBLISHED
 from helpers.evaluation import comparisons as compared
@@ -336,3 +337,13 @@ def test_words():
     assert percents([0.976, 1]) == "97.6 and 100.0 %"
     assert span(pd.Series([1600, 3200])) == "1 600 to 3 200"
     assert seeds_of(pd.DataFrame({"seed": [2, 1, 2]})) == "seeds 1 and 2"
+
+
+def test_effects_of_one_seed_among_others_are_told_apart():
+    """An interval over grids alone is not read as one over seeds."""
+    table = pd.DataFrame([["b - a", "wilson", 0.1, 0.05, 0.15, 1, 1000],
+                          ["c - a", "wilson", 0.1, -0.05, 0.25, 2, 1000]], columns=COLUMNS)
+    said = sentences.effects(table)
+    assert "- b - a (one seed): **Wilson +10.0 [+5.0, +15.0]**." in said
+    assert "- c - a: Wilson +10.0 [-5.0, +25.0]." in said
+    assert "(one seed)" not in sentences.effects(table[:1])  # it says so above

@@ -212,7 +212,7 @@ def effects(table: pd.DataFrame) -> str:
         return "No two things were made that could be compared."
     if table["n"].max() < FEW:
         return too_few(table)
-    lines = []
+    lines, seeds = [], sorted(table["seeds"].unique())
     for quantity, part in table.groupby("quantity", sort=False):
         texts = []
         for row in part.itertuples():
@@ -221,8 +221,8 @@ def effects(table: pd.DataFrame) -> str:
             clear = row.low == row.low and not row.low <= 0 <= row.high
             text = f"{kind(row.distribution)} {100 * row.estimate:+.1f}{bounds}"
             texts.append(f"**{text}**" if clear else text)
-        lines.append(f"{quantity}: {'; '.join(texts)}.")
-    seeds = sorted(table["seeds"].unique())
+        alone = " (one seed)" if len(seeds) > 1 and part["seeds"].min() == 1 else ""
+        lines.append(f"{quantity}{alone}: {'; '.join(texts)}.")
     of = ("models of one seed: intervals speak of these models alone" if seeds == [1] else
           f"{listed(seeds)} seeds, intervals over seeds and grids")
     return (f"In points, with 95 % intervals ({of}); bold where the interval holds no zero, "
