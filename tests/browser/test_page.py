@@ -6,11 +6,13 @@ The pages are those that `build_page` writes, with the smallest published models
 import functools
 import gzip
 import json
+import re
 import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from playwright.sync_api import expect
 
 from helpers.astar import solve
 from helpers.engine.files import PROJECT
@@ -21,6 +23,7 @@ from helpers.show.site import build_page
 AXE = PROJECT / ".cache" / "browser" / "axe.min.js"
 STORED = PROJECT / "results" / "smoke" / "responses"
 PATIENCE = 60_000  # milliseconds, on a machine that is busy
+expect.set_options(timeout=PATIENCE)
 DONE = "document.querySelectorAll('.card[data-status=done]').length === {}"
 
 
@@ -88,8 +91,13 @@ def drag(page, start, end):
     page.mouse.up()
 
 
-def walls(page) -> int:
-    return board_of(page).locator(".wall").count()
+def walls(page):
+    return board_of(page).locator(".wall")
+
+
+def moment(page):
+    """What is said of the step that the search stands at."""
+    return page.locator(".moment")
 
 
 def draw_map(page, *rows):
@@ -117,7 +125,7 @@ def test_choosing_a_maze(explorer):
     page.get_by_role("spinbutton", name="columns").fill("5")
     page.keyboard.press("Enter")
     page.wait_for_selector(".stage [aria-colcount='5']")
-    assert walls(page) == 0
+    expect(walls(page)).to_have_count(0)
     before = board_of(page).get_attribute("aria-label")
     page.get_by_role("button", name="Another maze").click()
     page.wait_for_function("before => document.querySelector('.stage .board').ariaLabel !== before",
@@ -129,10 +137,9 @@ def test_choosing_a_maze(explorer):
         columns.fill(given)
         page.keyboard.press("Enter")
         page.wait_for_selector(f".stage [aria-colcount='{kept}']")
-        page.wait_for_function("said => document.querySelector('.picker').innerText.includes(said)",
-                               arg=said)
-        assert columns.input_value() == kept
-    assert page.locator(".picker [role=alert]").text_content() == ""
+        expect(page.locator(".picker")).to_contain_text(said)
+        expect(columns).to_have_value(kept)
+    expect(page.locator(".picker [role=alert]")).to_be_empty()
 
 
 def test_the_maze_and_its_search_are_those_of_python(explorer):
@@ -143,36 +150,34 @@ def test_the_maze_and_its_search_are_those_of_python(explorer):
     trace, plan = solve(maze)
     # all Wilson mazes of a size have equally many walls: the trace tells that it is another
     page.get_by_text(str(trace[0]), exact=True).first.wait_for()
-    walls = page.locator(".stage [role=grid] .wall")
-    assert walls.count() == int((maze.grid == 0).sum())
-    lines = page.locator(".search .stream .line.event .unit").all_text_contents()
-    assert lines == [str(event) for event in trace]
-    steps = page.locator(".search .stream .line.step .unit").all_text_contents()
-    assert steps == [f"plan {x} {y}" for x, y in plan]
+    expect(walls(page)).to_have_count(int((maze.grid == 0).sum()))
+    expect(page.locator(".search .stream .line.event .unit")).to_have_text(
+        [str(event) for event in trace])
+    expect(page.locator(".search .stream .line.step .unit")).to_have_text(
+        [f"plan {x} {y}" for x, y in plan])
 
 
 def test_steps_slider_and_keys(explorer):
     page = explorer()
     slider = page.get_by_role("slider")
-    moment = page.locator(".moment")
     slider.fill("0")
-    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Before')")
+    expect(moment(page)).to_have_text(re.compile("^Before"))
     page.get_by_role("button", name="One event on").click()
-    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 0')")
-    assert page.locator(".sentence").text_content().startswith("Close")
+    expect(moment(page)).to_have_text(re.compile("^Event 0"))
+    expect(page.locator(".sentence")).to_have_text(re.compile("^Close"))
     page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('.sentence').textContent.includes('over')")
-    assert board_of(page).locator("path.plan").count() == 1
+    expect(page.locator(".sentence")).to_contain_text("over")
+    expect(board_of(page).locator("path.plan")).to_have_count(1)
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 1')")
+    expect(moment(page)).to_have_text(re.compile("^Event 1"))
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 0')")
-    assert "1 of" in moment.text_content()
+    expect(moment(page)).to_have_text(re.compile("^Event 0"))
+    expect(moment(page)).to_contain_text("1 of")
     page.get_by_label("speed").select_option("fast")
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event 3')")
+    expect(moment(page)).to_have_text(re.compile("^Event 3"))
     page.get_by_role("button", name="Pause").click()
 
 
@@ -182,7 +187,7 @@ def test_events_and_cells_are_linked_both_ways(explorer):
     line.locator(".unit").hover()
     page.wait_for_selector(".stage [role=grid] .marked")
     x, y = map(int, line.locator(".unit").text_content().split()[1:3])
-    assert "marked" in cell(page, x, y).get_attribute("class")
+    expect(cell(page, x, y)).to_contain_class("marked")
     cell(page, x, y).click()
     page.wait_for_selector(".chosen button")
     numbers = [int(text.split()[0]) for text in page.locator(".chosen button").all_text_contents()]
@@ -190,19 +195,16 @@ def test_events_and_cells_are_linked_both_ways(explorer):
     linked = page.locator(".search .line.linked .number").all_text_contents()
     assert [int(number) for number in linked] == numbers
     page.locator(".chosen button").first.click()
-    page.wait_for_function(f"document.querySelector('.moment').textContent.startsWith("
-                           f"'Event {numbers[0]},')")
+    expect(moment(page)).to_have_text(re.compile(f"^Event {numbers[0]},"))
 
 
 def test_the_open_list_is_a_table(explorer):
     page = explorer()
     draw_map(page, "S..", "#.#", "..G")
     page.get_by_role("slider").fill("2")
-    page.wait_for_function("document.querySelectorAll('.open-list tbody tr').length === 1")
     row = page.locator(".open-list tbody tr")
-    assert row.locator("th, td").all_text_contents() == ["(1, 0) next", "1", "3", "4", "(0, 0)"]
-    heads = page.locator(".open-list thead th").all_text_contents()
-    assert heads == ["cell", "g", "h", "f", "from"]
+    expect(row.locator("th, td")).to_have_text(["(1, 0) next", "1", "3", "4", "(0, 0)"])
+    expect(page.locator(".open-list thead th")).to_have_text(["cell", "g", "h", "f", "from"])
 
 
 def test_drawing_with_the_mouse(explorer):
@@ -212,12 +214,12 @@ def test_drawing_with_the_mouse(explorer):
     page.get_by_role("button", name="Draw your own").click()
     page.wait_for_selector(".drawing")
     drag(page, (1, 1), (3, 1))
-    page.wait_for_function("document.querySelectorAll('.stage [role=grid] .wall').length === 3")
+    expect(walls(page)).to_have_count(3)
     drag(page, (4, 3), (2, 2))
     page.wait_for_function("document.querySelector('.stage .board').ariaLabel"
                            ".includes('goal (2, 2)')")
     cell(page, 0, 0).click()  # the start stays free
-    assert walls(page) == 3
+    expect(walls(page)).to_have_count(3)
 
 
 def test_a_maze_of_ones_own_gets_another_size(explorer):
@@ -229,14 +231,14 @@ def test_a_maze_of_ones_own_gets_another_size(explorer):
         page.get_by_role("spinbutton", name=name).fill(given)
         page.keyboard.press("Enter")
         page.wait_for_selector(f".stage [aria-rowcount='{rows}'][aria-colcount='{cols}']")
-        assert walls(page) == left
+        expect(walls(page)).to_have_count(left)
     page.get_by_role("spinbutton", name="columns").fill("3")
     page.keyboard.press("Enter")
     page.wait_for_selector(".picker [role=alert]:has-text('The goal (3, 2) would lie off')")
     page.wait_for_selector(".stage [aria-colcount='5']")
     page.get_by_role("button", name="Another maze").click()  # as large as the one before
     page.wait_for_selector(".stage [aria-rowcount='3'][aria-colcount='5']")
-    assert page.locator(".picker [role=alert]").text_content() == ""
+    expect(page.locator(".picker [role=alert]")).to_be_empty()
 
 
 def test_a_line_that_is_no_maze(explorer):
@@ -249,21 +251,20 @@ def test_a_line_that_is_no_maze(explorer):
                        ("query start 0 0 goal 2 2 wall 2 2", "wall"),
                        ("query start 0 0 goal 2 2 wall \u202e1 1", "got '\\u{202e}1 1'")):
         draw_map(page, *line.split("\n"))
-        page.wait_for_function("document.querySelector('.picker [role=alert]').textContent")
-        text = page.locator(".picker [role=alert]").text_content()
-        assert said.lower() in text.lower(), line
-        assert text.endswith(".")
+        alert = page.locator(".picker [role=alert]")
+        expect(alert, line).to_contain_text(said, ignore_case=True)
+        assert alert.text_content().endswith(".")
         assert board_of(page).get_attribute("aria-label") == before
     draw_map(page, "\ufeffS..", "...", "..G")
     page.wait_for_selector(".stage [aria-rowcount='3']")
-    assert page.locator(".picker [role=alert]").text_content() == ""
-    assert page.locator(".picker .note").text_content() == "This is the maze of your line."
+    expect(page.locator(".picker [role=alert]")).to_be_empty()
+    expect(page.locator(".picker .note")).to_have_text("This is the maze of your line.")
     draw_map(page, "?")  # what is said of a line before is not said of this one
     page.wait_for_selector(".picker [role=alert]:has-text('Row 1')")
-    assert page.locator(".picker .note").text_content() == ""
+    expect(page.locator(".picker .note")).to_be_empty()
     draw_map(page, "query start 0 0 goal 4 1 wall 2 2 solution plan 0 0 end")
     page.wait_for_selector(".picker .note:has-text('3 rows and 5 columns')")
-    assert "answer" in page.locator(".picker .note").text_content()
+    expect(page.locator(".picker .note")).to_contain_text("answer")
 
 
 def test_an_unsolvable_maze(explorer):
@@ -271,8 +272,8 @@ def test_an_unsolvable_maze(explorer):
     draw_map(page, "S#.", ".#.", ".#G")
     page.wait_for_selector(".picker .note:has-text('No way')")
     page.get_by_role("button", name="To the end").click()
-    assert board_of(page).locator("path.plan").count() == 0
-    assert page.locator(".search .line.step").count() == 0
+    expect(board_of(page).locator("path.plan")).to_have_count(0)
+    expect(page.locator(".search .line.step")).to_have_count(0)
 
 
 def test_the_maze_as_a_line_gives_itself_back(explorer):
@@ -281,11 +282,11 @@ def test_the_maze_as_a_line_gives_itself_back(explorer):
     line = page.locator(".paste textarea").input_value()
     assert json.loads(line)["text"].startswith("query start")
     before = board_of(page).get_attribute("aria-label").split(",")[0]
-    count = walls(page)
+    count = walls(page).count()
     page.get_by_role("button", name="Take this line").click()
     page.wait_for_selector(".note:has-text('your line')")
     assert board_of(page).get_attribute("aria-label").split(",")[0] == before
-    assert walls(page) == count
+    expect(walls(page)).to_have_count(count)
 
 
 # ── the models ──────────────────────────────────────────────────────────────────────────
@@ -305,12 +306,12 @@ def test_three_models_side_by_side(explorer):
         assert "authors" in cards.nth(n).locator(".verdict").inner_text()
     unit = cards.nth(1).locator(".unit").nth(3)
     unit.focus()
-    assert "%" in unit.get_attribute("aria-label")
+    expect(unit).to_have_attribute("aria-label", re.compile("%"))
     bars = cards.nth(1).locator(".bars li")
     assert bars.count() == 5
     assert cards.nth(1).locator(".bars .written").count() == 1
     page.get_by_role("button", name="Remove this model").first.click()
-    page.wait_for_function("document.querySelectorAll('.card').length === 2")
+    expect(cards).to_have_count(2)
     page.get_by_role("button", name="Add a model").click()
     page.wait_for_function(DONE.format(3))
 
@@ -358,7 +359,7 @@ def test_stored_answers_are_what_the_model_writes(explorer):
         card.get_by_role("button", name="The next one").click()
         card.locator(".state:has-text('stored answer 1 of 40')").wait_for()
         page.wait_for_function(DONE.format(3))
-        assert words_of(card) == json.loads(lines[1])["response"].split()
+        expect(card.locator(".unit")).to_have_text(json.loads(lines[1])["response"].split())
     card.get_by_text("Ask otherwise").click()
     card.get_by_label("temperature").fill("0.5")
     page.keyboard.press("Enter")
@@ -428,14 +429,14 @@ def test_another_trace(explorer):
         card.locator(".board [role=gridcell]").first.hover()  # what is said stays
         page.wait_for_selector(".card .board .marked")
         page.wait_for_function(DONE.format(3))
-        assert said in card.locator("[role=alert]").text_content()
+        expect(card.locator("[role=alert]")).to_contain_text(said)
         assert words_of(card) == answer
         assert text.input_value().split() == trace.split()
         page.mouse.move(0, 0)
     text.fill("")
     card.get_by_role("button", name="go on with the trace").click()
     page.wait_for_function(DONE.format(3))
-    assert "given" not in card.locator(".state").inner_text()
+    expect(card.locator(".state")).not_to_contain_text("given")
     text.fill("close 0 0 c0 c4 solution")
     card.get_by_role("button", name="Let it write the plan").click()
     page.wait_for_selector(".card .state:has-text('6 of them given')")
@@ -475,15 +476,15 @@ def test_writing_can_be_stopped(explorer):
 
 def test_models_take_mazes_of_their_size_alone(explorer):
     page = explorer("models")
-    assert "4 rows and 6 columns" in page.locator(".picker .note").text_content()
+    expect(page.locator(".picker .note")).to_contain_text("4 rows and 6 columns")
     draw_map(page, "S..", "...", "..G")
-    page.wait_for_function("document.querySelector('.picker [role=alert]').textContent")
-    assert page.locator(".card [aria-rowcount='4']").count() == 3
+    expect(page.locator(".picker [role=alert]")).not_to_be_empty()
+    expect(page.locator(".card [aria-rowcount='4']")).to_have_count(3)
     page.get_by_role("button", name="Another maze").click()
     page.get_by_label("mazes by").first.select_option(label="Kruskal")
-    page.wait_for_function("document.querySelector('.picker [role=alert]').textContent === ''")
+    expect(page.locator(".picker [role=alert]")).to_be_empty()
     page.wait_for_function(DONE.format(3))
-    assert page.locator(".card [aria-rowcount='4']").count() == 3
+    expect(page.locator(".card [aria-rowcount='4']")).to_have_count(3)
     page.get_by_role("tab", name="The search").click()
     page.wait_for_selector(".stage [aria-rowcount='8']")  # the one before is there again
 
@@ -526,22 +527,21 @@ def test_by_keyboard_alone(explorer):
     focus_on(".stage [role=gridcell]")
     start = page.evaluate("document.activeElement.ariaLabel")
     assert "start" in start
-    before = walls(page)
+    before = walls(page).count()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
-    page.wait_for_function("before => document.querySelectorAll('.stage [role=grid] .wall').length"
-                           " !== before", arg=before)
+    expect(walls(page)).not_to_have_count(before)
     label = page.evaluate("document.activeElement.ariaLabel")
     page.keyboard.press("g")
     page.wait_for_function("document.activeElement.ariaLabel.includes('goal')")
     assert label.split(",")[:2] == page.evaluate("document.activeElement.ariaLabel").split(",")[:2]
     focus_on(".stage input[type=range]")
     page.keyboard.press("Home")
-    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Before')")
+    expect(moment(page)).to_have_text(re.compile("^Before"))
     focus_on(".search .stream button")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.moment').textContent.startsWith('Event')")
+    expect(moment(page)).to_have_text(re.compile("^Event"))
     page.keyboard.press("Shift+Tab")
     page.evaluate("document.querySelector('[role=tab][aria-selected=true]').focus()")
     page.keyboard.press("ArrowRight")
@@ -595,7 +595,7 @@ def test_touch(explorer):
     page.get_by_role("button", name="Draw your own").tap()
     page.wait_for_selector(".drawing")
     cell(page, 1, 1).tap()
-    page.wait_for_function("document.querySelectorAll('.stage [role=grid] .wall').length === 1")
+    expect(walls(page)).to_have_count(1)
 
 
 def test_dark_light_and_no_motion(explorer):
