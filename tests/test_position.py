@@ -256,7 +256,12 @@ def test_claims_beside_results(tmp_path):
     table = pd.DataFrame([["plan_valid: swapped - correct", "wilson", -0.01, -0.03, 0.02, 3, 1000]],
                          columns=differences.COLUMNS)
     table.to_csv(folder / "differences.csv", index=False)
-    rows = list(claims.rows(tmp_path, "laptop"))
-    assert rows[0][-6:] == ["Wilson", "-1.0", "-3.0 to +2.0", "1 000", "3", "supported"][-6:]
-    assert {row[-1] for row in rows[1:]} == {"no result"}
-    assert "supported" in claims.page(tmp_path)
+    (row,) = claims.rows(claims.CLAIMS[0], folder)
+    assert row[-6:] == ["Wilson", "-1.0", "-3.0 to +2.0", "1 000", "3", "supported"]
+    seen, _, unseen = claims.page(tmp_path).partition("**No result yet**")
+    assert " | ".join(row) in seen
+    assert claims.CLAIMS[0].says not in unseen
+    for claim in claims.CLAIMS[1:]:
+        assert {row[-1] for row in claims.rows(claim, folder)} == {claims.NO_RESULT}
+        assert claim.says not in seen
+        assert f"- {claim.says} (" in unseen

@@ -18,6 +18,7 @@ from helpers.show.looks import look_of_generator
 from helpers.show.words import spaced
 
 PAGE = PROJECT / "docs" / "claims.md"
+NO_RESULT = "no result"
 SAME = 0.05  # differences as small as this count as none
 
 
@@ -265,25 +266,24 @@ def verdict(claimed: str, low: float, high: float, seeds: int) -> str:
     return f"{said}, of one seed" if seeds == 1 else said
 
 
-def rows(results: Path, scale: str) -> Iterator[list[str]]:
-    """The claims beside the results of a scale, a row a claim and distribution."""
-    for claim in CLAIMS:
-        path = results / scale / claim.table
-        table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["quantity"])
-        found = table[table["quantity"] == claim.quantity]
-        for place, distribution in enumerate(claim.distributions):
-            words = [claim.says, claim.source] if place == 0 else ["″", "″"]
-            kind = look_of_generator(distribution).label
-            number = found[found["distribution"] == distribution] if len(found) else found
-            if number.empty:
-                yield [*words, kind, "–", "–", "–", "–", "no result"]
-                continue
-            one = number.iloc[0]
-            bounds = ("no bounds" if pd.isna(one["low"]) else
-                      f"{100 * one['low']:+.1f} to {100 * one['high']:+.1f}")
-            yield [*words, kind, f"{100 * one['estimate']:+.1f}", bounds, spaced(one["n"]),
-                   f"{one['seeds']:.0f}", verdict(claim.claimed, one["low"], one["high"],
-                                                  int(one["seeds"]))]
+def rows(claim: Claim, results: Path) -> Iterator[list[str]]:
+    """A claim beside a scale's results, a row a distribution."""
+    path = results / claim.table
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["quantity"])
+    found = table[table["quantity"] == claim.quantity]
+    for place, distribution in enumerate(claim.distributions):
+        words = [claim.says, claim.source] if place == 0 else ["″", "″"]
+        kind = look_of_generator(distribution).label
+        number = found[found["distribution"] == distribution] if len(found) else found
+        if number.empty:
+            yield [*words, kind, "–", "–", "–", "–", NO_RESULT]
+            continue
+        one = number.iloc[0]
+        bounds = ("no bounds" if pd.isna(one["low"]) else
+                  f"{100 * one['low']:+.1f} to {100 * one['high']:+.1f}")
+        yield [*words, kind, f"{100 * one['estimate']:+.1f}", bounds, spaced(one["n"]),
+               f"{one['seeds']:.0f}", verdict(claim.claimed, one["low"], one["high"],
+                                              int(one["seeds"]))]
 
 
 HEAD = """# What is claimed, and what was seen
@@ -296,17 +296,27 @@ lies above zero, *contradicted* where it lies below, *not seen* where it rules o
 points, and otherwise the data cannot tell. A claim that it is *as good*, or that there is nothing,
 allows for {same} points. All of it holds for small models on small mazes.
 """
+OPEN = "**No result yet**, `make study SCALE={scale} EXPERIMENT={experiment}`\n"
 
 
 def page(results: Path = PROJECT / "results") -> str:
-    """The whole page, Markdown."""
+    """The whole page, Markdown: for each scale what was seen, then what was not asked yet."""
     parts = [HEAD.format(same=f"{100 * SAME:g}")]
     names = ("claim", "whose", "mazes", "estimate", "interval", "n", "seeds", "verdict")
     for scale in sorted(folder.name for folder in results.iterdir()
                         if (folder / "headline.csv").exists() and folder.name != "smoke") or [
                             "laptop"]:
-        lines = [names, ["---"] * len(names), *rows(results, scale)]
+        lines, unseen = [names, ["---"] * len(names)], {}
+        for claim in CLAIMS:
+            found = list(rows(claim, results / scale))
+            if all(row[-1] == NO_RESULT for row in found):
+                unseen.setdefault(Path(claim.table).parent.name or "headline", []).append(claim)
+            else:
+                lines += found
         parts += [f"## Scale `{scale}`\n", *(f"| {' | '.join(line)} |" for line in lines), ""]
+        for experiment, claims in unseen.items():
+            parts += [OPEN.format(scale=scale, experiment=experiment),
+                      *(f"- {claim.says} ({claim.source})" for claim in claims), ""]
     return "\n".join(parts)
 
 
