@@ -79,7 +79,7 @@ def test_published_results_are_whole(run):
     experiment, *_ = [one for one in EXPERIMENTS.values() if one.notebook == about["experiment"]]
     assert {path.name for path in run.parent.iterdir() if path.is_file()} - {SUMS} == set(
         experiment.published)
-    assert set(sums(run.parent)) <= set(experiment.published)
+    assert set(sums(run.parent)) == set(experiment.published)
     assert not spoilt(run.parent)
     assert run.parent == PROJECT / "results" / about["scale"]["name"] / experiment.folder
     assert about["commit"]
