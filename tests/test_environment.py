@@ -1,8 +1,11 @@
 """The three lists of packages agree: pyproject.toml, environment.yml and constraints.txt."""
 
+import ast
 import os
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
 
@@ -42,6 +45,20 @@ def test_conda_has_the_same_packages_within_the_same_bounds():
               for package in NEEDED + TESTS}
     wanted |= {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
     assert conda_packages() == wanted
+
+
+def test_what_is_imported_is_named():
+    """Packages that others bring along today may be left out by them tomorrow."""
+    known = {canonicalize_name(package.name) for package in [*NEEDED, *chain(*EXTRAS.values())]}
+    known |= {"llvmlite", "markupsafe"}  # parts of numba and jinja2
+    of_module = packages_distributions()
+    for path in (ROOT / "helpers").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else [
+                node.module] if isinstance(node, ast.ImportFrom) else []
+            for module in {name.split(".")[0] for name in names} - sys.stdlib_module_names:
+                packages = of_module.get(module, [module.replace("_", "-")])
+                assert module == "helpers" or known & set(map(canonicalize_name, packages)), path
 
 
 def test_conda_installs_the_package_itself_and_asks_conda_forge_first():
