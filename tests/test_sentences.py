@@ -347,3 +347,10 @@ def test_effects_of_one_seed_among_others_are_told_apart():
     assert "- b - a (one seed): **Wilson +10.0 [+5.0, +15.0]**." in said
     assert "- c - a: Wilson +10.0 [-5.0, +25.0]." in said
     assert "(one seed)" not in sentences.effects(table[:1])  # it says so above
+
+
+def test_an_effect_that_is_no_number_is_said_to_be_none():
+    """A correlation with a verdict that never varies, say."""
+    table = pd.DataFrame([["phi", "wilson", *[float("nan")] * 3, 1, 1000],
+                          ["phi", "dfs", 0.1, *[float("nan")] * 2, 1, 1000]], columns=COLUMNS)
+    assert "- phi: Wilson undefined; DFS +10.0 (no bounds)." in sentences.effects(table)

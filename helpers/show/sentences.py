@@ -216,10 +216,11 @@ def effects(table: pd.DataFrame) -> str:
     for quantity, part in table.groupby("quantity", sort=False):
         texts = []
         for row in part.itertuples():
-            bounds = (f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" if row.low == row.low
+            bounds = (f" [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" if pd.notna(row.low)
                       else " (no bounds)")
-            clear = row.low == row.low and not row.low <= 0 <= row.high
-            text = f"{kind(row.distribution)} {100 * row.estimate:+.1f}{bounds}"
+            clear = pd.notna(row.low) and not row.low <= 0 <= row.high
+            number = f"{100 * row.estimate:+.1f}{bounds}" if pd.notna(row.estimate) else "undefined"
+            text = f"{kind(row.distribution)} {number}"
             texts.append(f"**{text}**" if clear else text)
         alone = " (one seed)" if len(seeds) > 1 and part["seeds"].min() == 1 else ""
         lines.append(f"{quantity}{alone}: {'; '.join(texts)}.")
