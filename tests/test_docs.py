@@ -70,8 +70,13 @@ def test_saved_figures_are_listed():
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_what_a_page_names_is_there(path: Path):
     text = path.read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(((?!http)[^)#]+)", text):
-        assert (path.parent / link).exists(), link
+    for link, section in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text):
+        target = path.parent / link if link else path
+        assert target.exists(), link
+        if section:
+            titles = re.findall(r"^#+ (.+)", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert section in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+                               for title in titles}, section
     makefile = (PROJECT / "Makefile").read_text()
     for target in re.findall(r"`make (\w+)", text):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
