@@ -210,6 +210,7 @@ EDITS = {
     "another generator": [
         ("generators.py", '"free_space": Generator', '"copy": Generator(_dfs, "x", "#000000", "x"),'
          '\n    "free_space": Generator')],
+    "a default": [("generators.py", '"coverage": Parameter(0.5', '"coverage": Parameter(0.4')],
     "rounding": [("checkpoints.py", "value.bfloat16()", "value.half()")],
     "verdicts": [("rules_kernel.py", "def _judge_plan(grid, ends, steps, n):",
                   "def _judge_plan(grid, ends, steps, n):\n    n = n + 0")],
@@ -253,6 +254,13 @@ def test_a_condition_edited_makes_its_own_models_stale_alone(fingerprints):
     changed = {name for name in before if before[name] != after[name]}
     assert {name for name in changed if name.startswith("model")} == {"model swapped_1"}
     assert all("swapped" in name or name.startswith("tables") for name in changed)
+
+
+def test_a_default_of_a_generator_makes_its_mazes_stale(fingerprints):
+    before, after = fingerprints["nothing"], fingerprints["a default"]
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name.split()[0] for name in changed} == {"corpus", "answers", "tables"}
+    assert changed == {name for name in before if "drunkards_walk" in name or "tables" in name}
 
 
 # ── records ─────────────────────────────────────────────────────────────────────────────

@@ -9,10 +9,10 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 
@@ -87,8 +87,9 @@ class Run:
         """
         recipe = (scale or self.scale).recipe(role, generator)
         settings, starts = asdict(recipe), [write]
-        if recipe.generator in GENERATORS:
-            starts.append(GENERATORS[recipe.generator].kernel)
+        if generator := GENERATORS.get(recipe.generator):
+            usual = {name: one.default for name, one in generator.parameters.items()}
+            starts.append(given(generator.kernel, **usual))
         else:
             settings["file"] = sha256(PROJECT / recipe.generator)
         return Product(f"corpus {recipe.name}", (f"corpus/{recipe.name}.safetensors",), settings,
@@ -220,6 +221,12 @@ def functions_of(module: ModuleType) -> list:
     """The functions that a module holds itself."""
     return [one for one in vars(module).values()
             if inspect.isfunction(one) and one.__module__ == module.__name__]
+
+
+@cache
+def given(function: Callable, **values) -> partial:
+    """A function with arguments given beforehand, the same object for the same."""
+    return partial(function, **values)
 
 
 # ── what is recorded ────────────────────────────────────────────────────────────────────
