@@ -44,6 +44,8 @@ PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safete
             "papermill", "snakemake")
 # what a report shows is made by those of these that its notebook names
 FIGURES = (charts, curves, fits, probing, sentences, spectra, tracecharts, trends)
+# which repository git's own hooks are of: it may be another
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -246,16 +248,22 @@ def circumstances() -> dict:
 
 
 def revision() -> dict:
-    """The commit of this checkout, and whether files differ from it; None where git knows none."""
+    """The commit of this checkout, and whether files differ from it; None where git knows none.
+
+    A copy that another checkout holds, and does not track, has none.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
 
     def git(*words: str) -> str | None:
         try:
             found = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True,
-                                   text=True, check=True)
+                                   text=True, check=True, env=environment)
         except (OSError, subprocess.CalledProcessError):
             return None
         return found.stdout.strip()
 
+    if not git("ls-files", "README.md"):
+        return {"commit": None, "dirty": None}
     changed = git("status", "--porcelain", "--untracked-files=no")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
