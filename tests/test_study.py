@@ -31,7 +31,7 @@ from helpers.study import runs
 from helpers.study import scale as scale_module
 from helpers.study.graph import locked, study, summary
 from helpers.study.notebooks import check_parameters, parameters
-from helpers.study.plan import StudyError, jobs, prepare
+from helpers.study.plan import StudyError, check_condition, jobs, prepare
 from helpers.study.publish import publish
 from helpers.study.runs import OF_A_HOOK, Run, machine, revision
 from helpers.study.scale import load_scale
@@ -114,6 +114,15 @@ def test_a_condition_that_is_not_whole(tmp_path, monkeypatch, capsys, changes, s
     assert cli.main(["study", "--scale", "smoke", "--root", str(tmp_path)]) == 1
     one_line(capsys.readouterr().err, "helpers: condition swapped: ", said)
     assert not [path for path in tmp_path.rglob("*.*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["near-swapped", "Near", "near swapped", "näher", "a+b", "2nd"])
+def test_a_condition_whose_name_no_model_can_have(name, run, monkeypatch):
+    """It is refused before anything trains, not by the notebook that trains it."""
+    monkeypatch.setitem(CONDITIONS, name, CONDITIONS["correct"])
+    with pytest.raises(StudyError, match=re.escape(f"condition {name}: got {name!r} as a name, "
+                                                   "takes small letters")):
+        check_condition(run, ModelSpec(name, 1))
 
 
 # ── the run graph and the notebooks ─────────────────────────────────────────────────────
