@@ -7,30 +7,37 @@ import pytest
 from safetensors import SafetensorError
 
 from helpers.engine import files
-from helpers.engine.files import atomic, naming
+from helpers.engine.files import atomic, atomic_folder, naming, staged
 from helpers.engine.progress import bar
 
 
-@pytest.mark.parametrize("mode", ["w", "wb", None])
-@pytest.mark.parametrize("before", [None, "what stood there"])
-def test_written_to_disk_before_it_is_renamed(tmp_path, monkeypatch, mode, before):
-    path, events = tmp_path / "out", []
-    if before:
-        path.write_text(before)
+@pytest.fixture
+def events(monkeypatch) -> list[tuple[str, int, int]]:
+    """What is forced to disk and what is renamed: (which of the two, inode, size)."""
+    found = []
     fsync, replace = os.fsync, os.replace
 
     def synced(handle):
         about = os.fstat(handle)
-        events.append(("synced", about.st_ino, about.st_size))
+        found.append(("synced", about.st_ino, about.st_size))
         fsync(handle)
 
     def replaced(source, target):
         about = os.stat(source)
-        events.append(("replaced", about.st_ino, about.st_size))
+        found.append(("replaced", about.st_ino, about.st_size))
         replace(source, target)
 
     monkeypatch.setattr(files.os, "fsync", synced)
     monkeypatch.setattr(files.os, "replace", replaced)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["w", "wb", None])
+@pytest.mark.parametrize("before", [None, "what stood there"])
+def test_written_to_disk_before_it_is_renamed(tmp_path, events, mode, before):
+    path = tmp_path / "out"
+    if before:
+        path.write_text(before)
     with atomic(path, mode) as file:
         if mode is None:
             file.write_text("12345")
@@ -40,6 +47,19 @@ def test_written_to_disk_before_it_is_renamed(tmp_path, monkeypatch, mode, befor
     assert path.read_text() == "12345"
     inode = path.stat().st_ino
     assert events == [("synced", inode, 5), ("replaced", inode, 5)]
+
+
+@pytest.mark.parametrize("filled", [atomic_folder, staged])
+def test_folders_are_written_to_disk_before_they_are_renamed(tmp_path, events, filled):
+    names = ("one", "inside/another")
+    with filled(tmp_path / "out") as folder:
+        (folder / "inside").mkdir()
+        for name in names:
+            (folder / name).write_text(name)
+    inodes = {(tmp_path / "out" / name).stat().st_ino for name in names}
+    kinds = [kind for kind, inode, _ in events]
+    assert kinds == sorted(kinds, reverse=True)  # synced, all of them, before anything is replaced
+    assert {inode for kind, inode, size in events if kind == "synced" and size} == inodes
 
 
 def test_a_full_disk_names_the_file(tmp_path):

@@ -111,6 +111,71 @@ def test_what_counts_as_a_change(toy, old, new, changed):
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+MADE = '''
+import re
+from collections import namedtuple
+from dataclasses import dataclass
+from functools import partial
+from helpers.engine.registry import Registry
+
+def scaled(x, by):
+    return x * by
+
+def maker(by):
+    def made(x):
+        return scaled(x, by)
+    return made
+
+@dataclass(frozen=True)
+class Scaling:
+    by: int
+    def __call__(self, x):
+        return x * self.by
+
+Point = namedtuple("Point", "x y")
+WORD, PLACES, SIZES = re.compile("a+"), range(3), ({"b", "c"}, 4)
+USUAL = Scaling(2)
+STEPS = (maker(5), scaled, 6)
+
+def follows():
+    return WORD, PLACES, SIZES, USUAL, STEPS, Point
+
+TABLE = Registry(given=partial(scaled, by=1), made=maker(7), both=(maker(7), maker(8))[1],
+                 instance=Scaling(9), method=Scaling(10).__call__, unnamed=lambda x: 11 * x,
+                 plain=follows)
+'''
+
+
+@pytest.mark.parametrize(("entry", "old", "new"), [
+    ("given", "by=1", "by=10"), ("given", "x * by", "x + by"), ("made", "maker(7), ", "maker(0), "),
+    ("made", "x * by", "x + by"), ("instance", "Scaling(9)", "Scaling(0)"),
+    ("instance", "x * self.by", "x + self.by"), ("method", "Scaling(10)", "Scaling(0)"),
+    ("unnamed", "11 * x", "12 * x"), ("plain", "a+", "a*"), ("plain", "range(3)", "range(4)"),
+    ("plain", "USUAL = Scaling(2)", "USUAL = Scaling(3)"), ("plain", "maker(5)", "maker(4)"),
+    ("plain", "scaled, 6)", "scaled, 7)"), ("plain", "maker(5), scaled", "scaled, maker(5)"),
+    ("plain", '"c"}, 4', '"c"}, 5'), ("plain", '"x y"', '"y x"'),
+])
+def test_what_a_function_was_made_with_counts(toy, monkeypatch, entry, old, new):
+    monkeypatch.setitem(TOY, "made", MADE)
+
+    def code(*replacements):
+        toy(*replacements)
+        return code_of(importlib.import_module("toy.made").TABLE[entry])
+
+    before = code()
+    assert code((old, new)) != before
+    assert code() == before
+
+
+def test_two_of_one_maker_are_told_apart(toy, monkeypatch):
+    monkeypatch.setitem(TOY, "made", MADE)
+    toy()
+    table = importlib.import_module("toy.made").TABLE
+    assert code_of(table["made"]) != code_of(table["both"])
+    assert code_of(table["made"], table["both"]) not in (code_of(table["made"]),
+                                                         code_of(table["both"]))
+
+
 def test_code_that_only_shows_or_stores_does_not_count():
     from helpers.training import Trainer
     assert not [name for name in code_of(Trainer) if ".progress." in name or ".files." in name]
@@ -145,6 +210,7 @@ EDITS = {
     "another generator": [
         ("generators.py", '"free_space": Generator', '"copy": Generator(_dfs, "x", "#000000", "x"),'
          '\n    "free_space": Generator')],
+    "a default": [("generators.py", '"coverage": Parameter(0.5', '"coverage": Parameter(0.4')],
     "rounding": [("checkpoints.py", "value.bfloat16()", "value.half()")],
     "verdicts": [("rules_kernel.py", "def _judge_plan(grid, ends, steps, n):",
                   "def _judge_plan(grid, ends, steps, n):\n    n = n + 0")],
@@ -188,6 +254,13 @@ def test_a_condition_edited_makes_its_own_models_stale_alone(fingerprints):
     changed = {name for name in before if before[name] != after[name]}
     assert {name for name in changed if name.startswith("model")} == {"model swapped_1"}
     assert all("swapped" in name or name.startswith("tables") for name in changed)
+
+
+def test_a_default_of_a_generator_makes_its_mazes_stale(fingerprints):
+    before, after = fingerprints["nothing"], fingerprints["a default"]
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name.split()[0] for name in changed} == {"corpus", "answers", "tables"}
+    assert changed == {name for name in before if "drunkards_walk" in name or "tables" in name}
 
 
 # ── records ─────────────────────────────────────────────────────────────────────────────

@@ -123,6 +123,9 @@ def test_names_that_look_like_something_else(name, tmp_path):
     ("train_examples: 1500", "train_examples: 1500.5", ["train_examples: got 1500.5", "integer"]),
     ("train_examples: 1500", "train_examples: '1500'", ["train_examples: got '1500'", "integer"]),
     ("test_examples: 40", "test_examples: 0", ["test_examples: got 0"]),
+    ("test_examples: 40", "test_examples: 1e10", ["test_examples: got 10000000000, takes a number "
+                                                  "less than or equal to 1000000000"]),
+    ("trained_on: wilson", "trained_on: " + "w" * 5000, ["trained_on: got 'www", "or a file"]),
     ("rows: 6", "rows: 2", ["rows: got 2, takes a number greater than or equal to 3"]),
     ("cols: 6\n", "", ["cols: got nothing, takes a value"]),
     ("cols: 6", "cols: null", ["cols: got nothing, takes a valid integer"]),

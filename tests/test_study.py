@@ -27,12 +27,13 @@ from helpers.engine.processes import guarded
 from helpers.evaluation import HEADLINE
 from helpers.experiments import EXPERIMENTS
 from helpers.study import graph as study_module
+from helpers.study import runs
 from helpers.study import scale as scale_module
 from helpers.study.graph import locked, study, summary
 from helpers.study.notebooks import check_parameters, parameters
-from helpers.study.plan import StudyError, jobs, prepare
+from helpers.study.plan import StudyError, check_condition, jobs, prepare
 from helpers.study.publish import publish
-from helpers.study.runs import Run, machine
+from helpers.study.runs import OF_A_HOOK, Run, machine, revision
 from helpers.study.scale import load_scale
 from helpers.study.specs import ModelSpec
 
@@ -113,6 +114,15 @@ def test_a_condition_that_is_not_whole(tmp_path, monkeypatch, capsys, changes, s
     assert cli.main(["study", "--scale", "smoke", "--root", str(tmp_path)]) == 1
     one_line(capsys.readouterr().err, "helpers: condition swapped: ", said)
     assert not [path for path in tmp_path.rglob("*.*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["near-swapped", "Near", "near swapped", "näher", "a+b", "2nd"])
+def test_a_condition_whose_name_no_model_can_have(name, run, monkeypatch):
+    """It is refused before anything trains, not by the notebook that trains it."""
+    monkeypatch.setitem(CONDITIONS, name, CONDITIONS["correct"])
+    with pytest.raises(StudyError, match=re.escape(f"condition {name}: got {name!r} as a name, "
+                                                   "takes small letters")):
+        check_condition(run, ModelSpec(name, 1))
 
 
 # ── the run graph and the notebooks ─────────────────────────────────────────────────────
@@ -316,6 +326,38 @@ def test_machine():
     assert about["processor"]
     assert about["cores"] >= 1
     assert 0.1 < about["memory_gib"] < 1e5
+
+
+def test_revision(tmp_path, monkeypatch):
+    """Of this checkout, even in a hook of another; of none where git does not track it."""
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True,
+                              capture_output=True, text=True)
+        return done.stdout.strip()
+
+    for name in OF_A_HOOK:
+        monkeypatch.delenv(name, raising=False)
+    copy = tmp_path / "outer" / "copy"
+    copy.mkdir(parents=True)
+    (copy / "README.md").touch()
+    monkeypatch.setattr(runs, "PROJECT", copy)
+    unknown = {"commit": None, "dirty": None}
+    assert revision() == unknown
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "another project's")
+    assert revision() == unknown
+    git("add", ".")
+    git("commit", "--quiet", "--message", "with it")
+    known = {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    assert revision() == known
+    for name in OF_A_HOOK:
+        monkeypatch.setenv(name, str(tmp_path / "of a hook"))
+    assert revision() == known
+    (copy / "README.md").write_text("changed")
+    assert revision() == known | {"dirty": True}
+    monkeypatch.setenv("PATH", "")
+    assert revision() == unknown
 
 
 def test_guarded(tmp_path):

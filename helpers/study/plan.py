@@ -113,6 +113,11 @@ def check_condition(run: Run, model: ModelSpec) -> None:
         StudyError: something about the condition is not right; better now than after a training.
     """
     condition = CONDITIONS[model.condition]
+    try:
+        ModelSpec.parse(model.name)  # as its notebook will
+    except ValueError:
+        raise StudyError(f"condition {model.condition}: got {model.condition!r} as a name, takes "
+                         "small letters, digits and _, a letter first") from None
     scale = run.scale_of(model)
     few = replace(scale.recipe("train"), count=min(EXAMPLES, scale.train_examples))
     try:

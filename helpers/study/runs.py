@@ -9,10 +9,10 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 
@@ -44,6 +44,8 @@ PACKAGES = ("torch", "numpy", "numba", "scipy", "statsmodels", "pandas", "safete
             "papermill", "snakemake")
 # what a report shows is made by those of these that its notebook names
 FIGURES = (charts, curves, fits, probing, sentences, spectra, tracecharts, trends)
+# which repository git's own hooks are of: it may be another
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 KEEP = "STUDY_KEEP"  # environment variable: products of other settings or code are used as they are
 
 
@@ -87,8 +89,9 @@ class Run:
         """
         recipe = (scale or self.scale).recipe(role, generator)
         settings, starts = asdict(recipe), [write]
-        if recipe.generator in GENERATORS:
-            starts.append(GENERATORS[recipe.generator].kernel)
+        if generator := GENERATORS.get(recipe.generator):
+            usual = {name: one.default for name, one in generator.parameters.items()}
+            starts.append(given(generator.kernel, **usual))
         else:
             settings["file"] = sha256(PROJECT / recipe.generator)
         return Product(f"corpus {recipe.name}", (f"corpus/{recipe.name}.safetensors",), settings,
@@ -222,6 +225,12 @@ def functions_of(module: ModuleType) -> list:
             if inspect.isfunction(one) and one.__module__ == module.__name__]
 
 
+@cache
+def given(function: Callable, **values) -> partial:
+    """A function with arguments given beforehand, the same object for the same."""
+    return partial(function, **values)
+
+
 # ── what is recorded ────────────────────────────────────────────────────────────────────
 
 
@@ -239,16 +248,22 @@ def circumstances() -> dict:
 
 
 def revision() -> dict:
-    """The commit of this checkout, and whether files differ from it; None where git knows none."""
+    """The commit of this checkout, and whether files differ from it; None where git knows none.
+
+    A copy that another checkout holds, and does not track, has none.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
 
     def git(*words: str) -> str | None:
         try:
             found = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True,
-                                   text=True, check=True)
+                                   text=True, check=True, env=environment)
         except (OSError, subprocess.CalledProcessError):
             return None
         return found.stdout.strip()
 
+    if not git("ls-files", "README.md"):
+        return {"commit": None, "dirty": None}
     changed = git("status", "--porcelain", "--untracked-files=no")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 

@@ -6,6 +6,7 @@ name, a name given twice, a number written as text or a value out of range is an
 that names the place. How values are read: `helpers.study.yaml12`.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -46,10 +47,11 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")  # of a scale: it names files a
 
 MOST_SEEDS = 2**63
 Seed = Annotated[int, Field(ge=0, lt=MOST_SEEDS)]
+Count = Annotated[int, Field(gt=0, le=FAR)]  # of mazes
 
 
 def _known(name: str) -> str:
-    if name not in GENERATORS and not (PROJECT / name).is_file():
+    if name not in GENERATORS and not os.path.isfile(PROJECT / name):
         raise ValueError(f"one of {', '.join(GENERATORS)}, or a file of mazes")
     return name
 
@@ -118,9 +120,9 @@ class Scale(_Section):
     distributions: _several(Generator)
     objective: Literal[tuple(OBJECTIVES)] = USUAL  # what models learn to do with a response
     unsolvable: bool = False  # whether mazes without a way are trained on, where there are any
-    train_examples: PositiveInt
-    test_examples: PositiveInt  # of each distribution
-    validation_examples: PositiveInt  # of the training distribution, for the learning curves
+    train_examples: Count
+    test_examples: Count  # of each distribution
+    validation_examples: Count  # of the training distribution, for the learning curves
     model: ModelShape
     training: TrainingConfig
     decoding: Decoding
