@@ -212,7 +212,7 @@ def test_every_cell_twice(tiny):
         names = run_cells(name, 2, root=str(tiny))
         assert names["scale"] == "smoke"
         assert names["run"].folder == tiny / "smoke"
-    for name, folder in (("07_analysis", "laptop"), ("08_regime", "smoke/regime"),
+    for name, folder in (("07_analysis", "laptop"), ("08_regime", "laptop/regime"),
                          ("09_plan_weight", "laptop/plan_weight"),
                          ("12_coupling", "laptop/coupling"), ("13_length", "laptop/length"),
                          ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
