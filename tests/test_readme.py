@@ -42,6 +42,7 @@ def test_numbers_in_sentences_are_the_published_ones():
     """Each number with a point in what the README says of results, and no other."""
     none, correct, swapped = "solution_only", "correct", "swapped"
     main, position, given = "headline.csv", "position/rates.csv", "given/rates.csv"
+    regime = "regime/regime.csv"
     wilson, walk = "wilson", "drunkards_walk"
     lead = pd.read_csv(RESULTS / "differences.csv").set_index(["quantity", "distribution"]).loc[
         ("plan_valid: correct - solution_only", wilson)]
@@ -52,6 +53,9 @@ def test_numbers_in_sentences_are_the_published_ones():
     expected = [
         f"{100 * lead['estimate']:.1f} points ahead of no trace ({100 * lead['low']:.1f} to "
         f"{100 * lead['high']:.1f} over seeds and grids)",
+        f"no trace has {valid(regime, none, wilson, rows=8)} %, `correct` "
+        f"{valid(regime, correct, wilson, rows=8)}, `swapped` "
+        f"{valid(regime, swapped, wilson, rows=8)}, and no trace",
         f"`swapped` {valid('plan_weight/rates.csv', swapped, wilson, **four)} %, "
         f"no trace {valid('plan_weight/rates.csv', none, wilson, **four)}, "
         f"`correct` {valid('plan_weight/rates.csv', correct, wilson, **four)}.",
