@@ -170,7 +170,6 @@ PAGE = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
 <title>{{ title }}</title>
 <style>
 :root { color-scheme: light dark; --ink: #1d2125; --paper: #fff; --faint: #5c6166;
