@@ -4,6 +4,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.astar import solve
@@ -38,7 +40,10 @@ def test_nothing_is_told_before_there_is_an_answer():
     (OWN, "**Not yet.** The trace is valid, and strict too."),
     (OWN[:-1], "**Not yet.** The trace is not valid: event 15, the end, breaks `goal_not_reached`"),
     ([], "**Not yet.** The trace is not valid: event 0, the end"),
-    (["close 0 1"], "**Not yet.** The trace is not valid: event 0, close 0 1, breaks `parse`")])
+    (["close 0 1"], "**Not yet.** The trace is not valid: event 0, close 0 1, breaks `parse`"),
+    (" ".join(OWN[:-1]), "**Not yet.** The trace is not valid: event 15, the end, breaks"),
+    (" ".join(solutions.VALID_NOT_STRICT).split(),  # events are the validator's, not the list's
+     "**Right.** The trace is valid, and not strict: event 2, close 0 2 c1 c4, breaks")])
 def test_valid_not_strict(events, said):
     assert exercises.valid_not_strict(MAZE, events).startswith(said)
 
@@ -52,6 +57,18 @@ def test_valid_not_strict(events, said):
      "**Not yet.** The trace breaks another rule: event 2")])
 def test_breaks_one_rule(events, said):
     assert exercises.breaks_one_rule(MAZE, "not_lowest_f", events).startswith(said)
+
+
+@pytest.mark.parametrize("answer", [3, 2.5, True, len, b"close", [1], [None], [OWN], set(OWN),
+                                    {0: OWN[0]}, solve(MAZE).trace, (event for event in OWN)])
+def test_what_is_no_list_of_texts(answer):
+    """It is said in a sentence, by every check that takes texts."""
+    for said in (exercises.valid_not_strict(MAZE, answer),
+                 exercises.breaks_one_rule(MAZE, "not_lowest_f", answer),
+                 exercises.one_fails(MODELS["swapped"], MODELS["correct"], answer)):
+        assert said.startswith(exercises.OPEN)
+        assert said.endswith("it takes a list of texts.")
+        assert len(said) < 500
 
 
 def test_a_rule_that_is_none():
@@ -82,7 +99,9 @@ def test_one_fails(mazes):
 @pytest.mark.parametrize(("maze", "said"), [
     (["S.", "?G"], "**Not yet.** This is no maze: "),
     (["S#....", "#.....", "......", ".....G"], "**Not yet.** There is no way from start to goal"),
-    (["S..", "...", "..G"], "**Not yet.** maze: got 3x3")])
+    (["S..", "...", "..G"], "**Not yet.** The models know mazes of 4 rows and 6 columns alone"),
+    (["S...", *["...."] * 4, "...G"], "**Not yet.** The models know mazes of 4 rows and 6 "),
+    ("\n".join(["S#....", "#.....", "......", ".....G"]), "**Not yet.** There is no way")])
 def test_one_fails_on_no_such_maze(maze, said):
     assert exercises.one_fails(MODELS["swapped"], MODELS["correct"], maze).startswith(said)
 
@@ -99,6 +118,27 @@ def test_breaking_shift(mazes):
     assert broken  # of this model: else there is nothing to find
     for shift in range(1, 5):
         assert said[shift].startswith("**Right.**") == (shift == broken[0])
+
+
+@pytest.mark.parametrize("shift", ["1", 1.0, 1.5, float("nan"), True, [1], len, 10**30])
+def test_a_shift_that_is_none(mazes, shift):
+    said = exercises.breaking_shift(MODELS["solution_only"], mazes, shift)
+    assert said.startswith(exercises.OPEN)
+    assert "shift" in said
+
+
+def test_the_smallest_shift_is_asked_for(mazes, monkeypatch):
+    """Where plans come back further on, a second fall is not the first."""
+    solved = {0: 8, 1: 2, 2: 6, 3: 1}
+
+    def judged(corpus, condition, responses):
+        return pd.DataFrame({"plan_valid": [True] * responses})
+
+    monkeypatch.setattr(exercises, "respond", lambda *_, gap, **__: solved[gap])
+    monkeypatch.setattr(exercises.evaluation, "judge", judged)
+    said = [exercises.breaking_shift(MODELS["solution_only"], mazes, shift) for shift in (1, 2, 3)]
+    assert [one.startswith("**Right.**") for one in said] == [True, False, False]
+    assert said[2].endswith("So much is lost at a smaller shift as well.")
 
 
 def test_solutions_on_the_published_models():
@@ -129,9 +169,20 @@ def test_corruption():
 @pytest.mark.parametrize(("change", "said"), [
     (lambda events, rng: events, "**Not yet.** No trace is changed."),
     (lambda events, rng: [], "**Not yet.** A trace is left without events."),
-    (lambda events, rng: ["open 1 2"], "**Not yet.** ")])
+    (lambda events, rng: ["open 1 2"], "**Not yet.** 'open' is no word of a trace."),
+    (lambda events, rng: [*events, "end"], "**Not yet.** 'end' is no word of a trace."),
+    (lambda events, rng: events.reverse(), "**Not yet.** None is no list of events"),
+    (lambda events, rng: [1, 2], "**Not yet.** [1, 2] is no list of events"),
+    (lambda events, rng: events * 60, "**Not yet.** An example would have "),
+    (lambda events, rng: np.array(events), "**Not yet.** No trace is changed."),
+    (lambda events: events, "**Not yet.** The function ends with TypeError: "),
+    (lambda events, rng: 1 / 0, "**Not yet.** The function ends with ZeroDivisionError: division"),
+    (lambda events, rng: sys.exit(1), "**Not yet.** The function ends with SystemExit: 1."),
+    ("shuffled", "**Not yet.** 'shuffled' is no function.")])
 def test_a_corruption_that_is_none(change, said):
-    assert exercises.corruption(change, SCALE).startswith(said)
+    told = exercises.corruption(change, SCALE)
+    assert told.startswith(said)
+    assert told.endswith(".")
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -139,7 +190,13 @@ def test_a_corruption_that_is_none(change, said):
     (lambda events, maze, rng: events, "% of traces break no rule (n = 40)."),
     (lambda events, maze, rng: events[1:][::-1], "% of own events are still said, in "),
     (lambda events, maze, rng: [events, events[::-1]], "**Not yet.** 100.0 % of own events"),
-    (lambda events, maze, rng: events[0, 7], "**Not yet.** index 7 is out of bounds")])
+    (lambda events, maze, rng: events[0, 7], "**Not yet.** The function ends with IndexError: "),
+    (lambda events, maze, rng: {}["x"], "**Not yet.** The function ends with KeyError: 'x'."),
+    (lambda events, maze, rng: None, "**Not yet.** The function gives None, takes rows of ids"),
+    (lambda events, maze, rng: [events[0], events[0, :2]], "**Not yet.** The function gives ["),
+    (lambda events, maze, rng: events + 10_000, "**Not yet.** The function gives array("),
+    (lambda events, maze, rng: ["close"], "**Not yet.** The function gives ['close'], takes rows"),
+    (7, "**Not yet.** 7 is no function.")])
 def test_keeps_events_breaks_rules(change, said):
     mazes = build(Recipe("wilson", 6, 6, "test", 1, "indexed", 40))
     told = exercises.keeps_events_breaks_rules(mazes, change)

@@ -49,11 +49,25 @@ def test_stars_stand_where_their_models_do(figure):
     ({("swopped", "Wilson"): 40}, r"got 'swopped', takes one of Is the plan valid\?, .*Wilson"),
     ({("swapped", "DFS"): 40}, "got 'DFS', takes one of .*Wilson, Drunkard's Walk, .*swapped"),
     ({("swapped",): 40}, "guess: swapped says no place, takes one of Wilson, Drunkard's Walk$"),
-    ({("swapped", "Wilson"): 140}, "guess: got 140, takes 0 to 100 per cent")])
+    ({("swapped", "Wilson"): 140}, "guess: got 140, takes 0 to 100 per cent"),
+    ({("swapped", "Wilson"): "40"}, "guess: got '40' for swapped, Wilson, takes a number"),
+    ({("swapped", "Wilson"): (30, 50)}, r"guess: got \(30, 50\) for swapped, Wilson, takes a "),
+    ({("swapped", "Wilson"): None}, "guess: got None for swapped, Wilson, takes a number"),
+    ({("swapped", "Wilson"): float("nan")}, "guess: got nan for swapped, Wilson, takes a number"),
+    ({("swapped", ("Wilson",)): 40}, r"guess: got \('Wilson',\), takes a word or a number"),
+    ({"swapped, Wilson": 40}, "got 'swapped, Wilson', takes one of .*Wilson"),
+    ({("swapped", 3): 40}, "guess: got 3, takes one of .*Wilson"),
+    ({(): 40}, "guess: nothing says no place, takes one of Wilson, Drunkard's Walk$"),
+    ([40], r"guess: got \[40\], takes {\(words of the figure\): number}"),
+    (None, "guess: got None, takes ")])
 def test_a_guess_of_something_else(figure, guess, message):
     with pytest.raises(ValueError, match=message):
         with_guess(figure, guess)
     assert not stars(figure)
+
+
+def test_a_single_word_needs_no_brackets(figure):
+    assert [star[2] for star in stars(with_guess(figure, {"Wilson": 40}))] == [0.4]
 
 
 def test_places_that_are_numbers():

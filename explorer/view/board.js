@@ -120,7 +120,8 @@ export function createBoard(told = {}) {
         drawing("path", { class: "plan", d: `M${way.join("L")}` }),
         ...way.map(([x, y]) => drawing("circle", { class: "step", cx: x, cy: y, r: 4 })));
     }
-    for (const [name, letter] of [["start", "S"], ["goal", "G"]]) {
+    const ends = sameCell(maze.start, maze.goal) ? [["goal", "SG"]] : [["start", "S"], ["goal", "G"]];
+    for (const [name, letter] of ends) {
       const [x, y] = maze[name];
       const small = written && (states.open.has(y * maze.cols + x)
         || states.closed.has(y * maze.cols + x));
@@ -129,7 +130,7 @@ export function createBoard(told = {}) {
       parts.push(drawing("g", { class: `end ${name}`, transform: place },
         name === "start" ? drawing("circle", { r: 13 })
           : drawing("rect", { x: -12, y: -12, width: 24, height: 24, rx: 4 }),
-        drawing("text", { y: 6 }, letter)));
+        drawing("text", letter.length > 1 ? { y: 5, class: "both" } : { y: 6 }, letter)));
     }
     for (const cell of [crossed, brokenStep]) {
       if (!cell || !inside(cell)) continue;

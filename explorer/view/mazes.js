@@ -3,6 +3,7 @@
 
 import { search } from "../engine/astar.js";
 import { drawMaze } from "../engine/generators.js";
+import { quoteShort } from "../engine/language.js";
 import { checkMaze, isSolvable, parseLine } from "../engine/maze.js";
 import { cellName } from "../engine/rules.js";
 import { sameCell } from "./words.js";
@@ -45,7 +46,11 @@ export function readLine(store, text) {
       note.push("A line does not say how large its grid is: it was read as one of "
         + `${maze.rows} rows and ${maze.cols} columns, which can be changed above.`);
     }
-    if (response.length) note.push("The answer that follows its walls is left out.");
+    if (["reasoning", "solution"].includes(response[0])) {
+      note.push("The answer that follows its walls is left out.");
+    } else if (response.length) {
+      note.push(`What follows its walls, ${quoteShort(response.join(" "))}, is no answer and is left out.`);
+    }
     takeMaze(store, maze, null, { note: note.join(" "), ...sizeOfOwn(state, maze) });
   } catch (error) {
     store.set({ error: sentence(error) });

@@ -6,8 +6,10 @@ A guess is named by what the figure itself prints, in any order: the panel, the 
 label, or a number), and, where there are several, whose marks. Rates are in per cent.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
+from numbers import Real
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -31,8 +33,10 @@ def with_guess(figure: Figure, guess: Mapping[tuple[Word, ...], float]) -> Figur
             some. Where no panel is named the first counts.
 
     Raises:
-        ValueError: a word that the figure does not have, no place, or beyond 0 to 100 per cent.
+        ValueError: no such guess, a word that the figure does not have, no place, or no number, or
+            one beyond 0 to 100 per cent.
     """
+    guess = _read(guess)
     for words, value in guess.items():
         ax, along, place, mark = _found(figure, words)
         across = ax.yaxis if along is ax.xaxis else ax.xaxis
@@ -52,6 +56,26 @@ def with_guess(figure: Figure, guess: Mapping[tuple[Word, ...], float]) -> Figur
     return figure
 
 
+def _read(guess: Mapping) -> dict[tuple[Word, ...], float]:
+    """A guess as it is meant: a single word needs no brackets."""
+    if not isinstance(guess, Mapping):
+        raise ValueError(f"guess: got {guess!r}, takes {{(words of the figure): number}}")
+    read = {}
+    for key, value in guess.items():
+        words = key if isinstance(key, tuple) else (key,)
+        if foreign := [word for word in words if not (isinstance(word, str) or _is_number(word))]:
+            raise ValueError(f"guess: got {foreign[0]!r}, takes a word or a number of the figure")
+        if not _is_number(value):
+            raise ValueError(f"guess: got {value!r} for {', '.join(map(str, words))}, takes a "
+                             "number")
+        read[words] = value
+    return read
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _found(figure: Figure, words: tuple[Word, ...]) -> tuple[Axes, Axis, float, Line2D | None]:
     """The panel that words name, the axis of the place, the place on it, and whose mark."""
     panels = [ax for ax in figure.axes if ax.axison]
@@ -66,7 +90,7 @@ def _found(figure: Figure, words: tuple[Word, ...]) -> tuple[Axes, Axis, float, 
         fitting = [one for label, one in marks.items() if _plain(label).startswith(name)]
         if name in places:
             found = places[name]
-        elif not isinstance(word, str):
+        elif not isinstance(word, str) and not any(map(str.isalpha, "".join(_words(ax)))):
             found = ax.xaxis, float(word)
         elif fitting:
             mark = fitting[0]
@@ -74,7 +98,7 @@ def _found(figure: Figure, words: tuple[Word, ...]) -> tuple[Axes, Axis, float, 
             raise ValueError(f"guess: got {word!r}, takes one of " + _listed(
                 [*(panel.get_title() for panel in panels), *_words(ax), *marks]))
     if found is None:
-        raise ValueError(f"guess: {', '.join(words)} says no place, takes one of "
+        raise ValueError(f"guess: {', '.join(words) or 'nothing'} says no place, takes one of "
                          f"{_listed(_words(ax)) or 'the numbers of the axis'}")
     mark = mark if isinstance(mark, Line2D) else None  # bars have no place of their own
     return ax, found[0], _beside(ax, *found, mark), mark

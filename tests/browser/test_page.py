@@ -11,12 +11,13 @@ import shutil
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 from helpers.astar import solve
 from helpers.engine.files import PROJECT
-from helpers.maze import generate
+from helpers.maze import Maze, generate
 from helpers.show import slides
 from helpers.show.site import build_page
 
@@ -267,6 +268,25 @@ def test_a_line_that_is_no_maze(explorer):
     expect(page.locator(".picker .note")).to_contain_text("answer")
 
 
+def test_a_line_with_something_else_behind_its_walls(explorer):
+    page = explorer()
+    draw_map(page, "query start 0 0 goal 4 1 wall 2 2 1 1")
+    expect(page.locator(".picker .note")).to_contain_text("walls, '1 1', is no answer and is left")
+
+
+def test_a_maze_whose_start_is_its_goal(explorer):
+    """Some of the published mazes are such (notebook 1): solved before the search begins."""
+    page = explorer()
+    draw_map(page, "query start 1 0 goal 1 0 wall 0 1")
+    page.wait_for_selector(".stage [role=grid][aria-label*='start (1, 0), goal (1, 0)']")
+    expect(page.locator(".picker [role=alert]")).to_be_empty()
+    expect(board_of(page).locator(".end")).to_have_text(["SG"])
+    trace, plan = solve(Maze(np.array([[1, 1, 1], [0, 1, 1], [1, 1, 1]], np.uint8), (1, 0), (1, 0)))
+    expect(page.locator(".search .line.event .unit")).to_have_text([str(event) for event in trace])
+    expect(page.locator(".search .line.step .unit")).to_have_text(
+        [f"plan {x} {y}" for x, y in plan])
+
+
 def test_an_unsolvable_maze(explorer):
     page = explorer()
     draw_map(page, "S#.", ".#.", ".#G")
@@ -450,6 +470,31 @@ def test_another_trace(explorer):
     assert card.locator(".lender .board").is_visible()  # as long as its trace stands there
 
 
+def test_walls_show_under_a_trace_that_runs_through_them(explorer):
+    """A closed wall looks like neither a closed cell nor a wall that no event names."""
+    page = explorer("models")
+    draw_map(page, "S.#...", "......", "......", ".....G")
+    page.wait_for_function(DONE.format(3))
+    card = page.locator(".card").nth(1)
+    card.get_by_text("Change the trace").click()
+    card.locator("textarea").fill("close 0 0 c0 c8 close 2 0 c2 c6")
+    card.get_by_role("button", name="Let it write the plan").click()
+    page.wait_for_selector(".card .state:has-text('11 of them given')")
+    page.wait_for_function(DONE.format(3))
+
+    def looks(x):
+        return card.locator(".board [role=gridcell]").nth(x).evaluate(
+            "cell => [...cell.children].map((part) => [getComputedStyle(part).fill,"
+            " getComputedStyle(part).stroke])")
+
+    free, wall = looks(0), looks(2)
+    assert wall[0] != free[0]
+    page.get_by_role("slider").fill("0")
+    page.wait_for_function("!document.querySelectorAll('.card')[1].querySelector('.closed')")
+    assert looks(2)[0] == wall[0]
+    assert looks(2)[1] != wall[1]
+
+
 def test_writing_can_be_stopped(explorer):
     """As soon as a word is there; what was written stays, and is judged."""
     page = explorer("models")
@@ -564,6 +609,9 @@ def test_no_scrolling_sideways(explorer, view):
     fits()
     open_all(page)
     fits()
+    for field in page.locator("input[type=number]:visible").all():  # the largest is seen whole
+        field.fill("999999")
+        assert not field.evaluate("field => field.scrollWidth > field.clientWidth")
 
 
 def open_all(page):
