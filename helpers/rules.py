@@ -196,12 +196,9 @@ def plan_break(maze: Maze, words: list[str] | None, ended: bool) -> Break | None
     """The first broken rule of a plan (its words between ``solution`` and ``end``)."""
     if words is None:
         return Break("missing", None, "a plan after the word solution")
-    steps = []
-    for group in grouped(words, 3):
-        match = re.fullmatch(r"plan ([0-9]+) ([0-9]+)", group)
-        if not match:
-            return Break("parse", len(steps), "plan X Y")
-        steps.append(tuple(map(number, match.groups())))
+    steps, well_formed = read_steps(words)
+    if not well_formed:
+        return Break("parse", len(steps), "plan X Y")
     if not ended:
         return Break("unterminated", len(steps), "the word end")
     if not steps:
@@ -218,6 +215,13 @@ def plan_break(maze: Maze, words: list[str] | None, ended: bool) -> Break | None
     if steps[-1] != maze.goal:
         return Break("wrong_end", i, f"the goal, {_name(maze.goal)}")
     return None
+
+
+def read_steps(words: list[str]) -> tuple[list[tuple[int, int]], bool]:
+    """The cells of a plan up to the first malformed group of three, and if there is none."""
+    found = [re.fullmatch(r"plan ([0-9]+) ([0-9]+)", group) for group in grouped(words, 3)]
+    whole = list(takewhile(bool, found))
+    return [tuple(map(number, match.groups())) for match in whole], len(whole) == len(found)
 
 
 def read_events(words: list[str]) -> tuple[list[Event], bool]:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# the first example of a test may have to wait for a kernel to be compiled
-settings.register_profile("compiled", deadline=None)
+# the first example of a test may have to wait for a kernel to be compiled, all for a busy machine
+settings.register_profile("compiled", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("compiled")
 
 # modules that take longest, longest first: at the end, one core would wait for the other

@@ -71,9 +71,10 @@ def test_draw_answers():
 
 @pytest.mark.parametrize("answer", [
     "", "end", "solution", "reasoning create 0", "solution plan a b",
-    "reasoning close 99 99 c0 c0 solution plan 99 0 end"])
+    "reasoning close 99 99 c0 c0 solution plan 99 0 end",
+    "reasoning close {} 0 c0 c0 solution plan 0 {} end"])
 def test_draw_answers_that_are_none(answer):
-    png(draw_answers(MAZE, {"correct_1": answer}))
+    png(draw_answers(MAZE, {"correct_1": answer.replace("{}", "9" * 5000)}))
 
 
 # ── the moving picture ──────────────────────────────────────────────────────────────────

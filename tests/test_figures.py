@@ -119,6 +119,16 @@ def test_draw_verdict(response, titles):
     assert [ax.get_title().split("\n")[0] for ax in axes] == titles
 
 
+@pytest.mark.parametrize(("step", "rule"), [
+    ("plan 1 {}", "off_grid"), ("plan {} ²", "parse"), ("close {} 0 plan 0 1", "parse")])
+def test_draw_verdict_takes_numbers_of_any_length(step, rule):
+    huge = "9" * 5000  # more digits than Python makes a number of
+    axes = shown(figures.draw_verdict(
+        MAZE, f"reasoning close {huge} 0 c0 c5 solution plan 0 1 {step.format(huge)} end"))
+    assert [ax.get_title().split("\n")[0] for ax in axes] == [
+        "trace breaks not_in_open at event 0", f"plan breaks {rule} at step 1"]
+
+
 def test_draw_verdict_shows_a_step_off_the_grid():
     plan = " ".join(f"plan {x} 2" for x in range(5))
     maze = Maze.from_ascii("...", "...", "S.G")

@@ -226,6 +226,16 @@ def test_figures_say_what_they_show(draw, part):
     assert draw(position.states(RATES, part).iloc[:0]).alt.startswith("Nothing to draw")
 
 
+def test_a_column_without_a_text_is_none_of_numbers(tmp_path):
+    """As it is where no model varies, and a table has been written and read."""
+    RATES.to_csv(tmp_path / "rates.csv", index=False)
+    read = pd.read_csv(tmp_path / "rates.csv")
+    assert read["otherwise"].isna().all()
+    for part in position.PARTS:
+        assert position.states(read, part).equals(position.states(RATES, part).astype(
+            read.dtypes.drop("otherwise"))), part
+
+
 # ── claims ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -243,6 +253,14 @@ def test_figures_say_what_they_show(draw, part):
 def test_verdicts_on_claims(claimed, low, high, said):
     assert claims.verdict(claimed, low, high, 2) == said
     assert claims.verdict(claimed, low, high, 1) == f"{said}, of one seed"
+
+
+def test_something_is_claimed_of_each_experiment():
+    asked = {"differences.csv" if name == "headline" else f"{EXPERIMENTS[name].folder}/"
+             for name in EXPERIMENTS if EXPERIMENTS[name].folder or name == "headline"}
+    unclaimed = {table for table in asked
+                 if not any(claim.table.startswith(table) for claim in claims.CLAIMS)}
+    assert not unclaimed
 
 
 def test_the_page_of_claims_is_what_the_results_say():

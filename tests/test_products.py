@@ -78,13 +78,15 @@ def toy(tmp_path, monkeypatch):
             (folder / f"{name}.py").write_text(text)
         importlib.invalidate_caches()
         linecache.clearcache()
-        for cached in (code_of, fingerprint._read, fingerprint._definitions_of):
-            cached.cache_clear()
+        forget()
         return importlib.import_module("toy.top")
 
+    def forget():
+        for cached in (fingerprint._code_of, fingerprint._read, fingerprint._definitions_of):
+            cached.cache_clear()
+
     yield write
-    for cached in (code_of, fingerprint._read, fingerprint._definitions_of):
-        cached.cache_clear()
+    forget()
 
 
 def test_code_is_followed_to_every_definition(toy):
@@ -132,6 +134,12 @@ class Scaling:
     def __call__(self, x):
         return x * self.by
 
+@dataclass
+class Shifting:  # has no hash
+    by: int
+    def __call__(self, x):
+        return x + self.by
+
 Point = namedtuple("Point", "x y")
 WORD, PLACES, SIZES = re.compile("a+"), range(3), ({"b", "c"}, 4)
 USUAL = Scaling(2)
@@ -141,15 +149,16 @@ def follows():
     return WORD, PLACES, SIZES, USUAL, STEPS, Point
 
 TABLE = Registry(given=partial(scaled, by=1), made=maker(7), both=(maker(7), maker(8))[1],
-                 instance=Scaling(9), method=Scaling(10).__call__, unnamed=lambda x: 11 * x,
-                 plain=follows)
+                 instance=Scaling(9), unhashed=Shifting(12), method=Scaling(10).__call__,
+                 unnamed=lambda x: 11 * x, plain=follows)
 '''
 
 
 @pytest.mark.parametrize(("entry", "old", "new"), [
     ("given", "by=1", "by=10"), ("given", "x * by", "x + by"), ("made", "maker(7), ", "maker(0), "),
     ("made", "x * by", "x + by"), ("instance", "Scaling(9)", "Scaling(0)"),
-    ("instance", "x * self.by", "x + self.by"), ("method", "Scaling(10)", "Scaling(0)"),
+    ("instance", "x * self.by", "x + self.by"), ("unhashed", "Shifting(12)", "Shifting(1)"),
+    ("unhashed", "x + self.by", "x - self.by"), ("method", "Scaling(10)", "Scaling(0)"),
     ("unnamed", "11 * x", "12 * x"), ("plain", "a+", "a*"), ("plain", "range(3)", "range(4)"),
     ("plain", "USUAL = Scaling(2)", "USUAL = Scaling(3)"), ("plain", "maker(5)", "maker(4)"),
     ("plain", "scaled, 6)", "scaled, 7)"), ("plain", "maker(5), scaled", "scaled, maker(5)"),

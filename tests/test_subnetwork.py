@@ -103,7 +103,7 @@ def test_tables_and_figure():
                            "plan_valid_high": 0.6, "trace_valid": 0.1}])
     made = experiment.tables_of(weights, dict.fromkeys(weights, rates), 1)
     made = {name: table.assign(condition="correct", seed=1) for name, table in made.items()}
-    assert set(made) == set(experiment.EXPERIMENT.tables)
+    assert {*made, "effects"} == set(experiment.EXPERIMENT.tables)
     whole = experiment.whole(made["changed"]).loc[("correct", 1)]
     assert whole.at["grpo", "in_bfloat16"] < whole.at["continued", "in_bfloat16"]
     assert whole.at["random signs", "at_all"] == whole.at["grpo", "at_all"]
@@ -112,3 +112,20 @@ def test_tables_and_figure():
     figure = draw_changed(made["changed"])
     assert png(figure).startswith(b"\x89PNG")
     assert f"at all {whole.at['grpo', 'at_all']:.1f} %" in figure.alt
+
+
+def test_shares_unchanged_over_seeds():
+    changed = pd.DataFrame([
+        ["correct", seed, "grpo", weights, 100, at_all, rounded]
+        for seed, rounded in ((1, 0.1), (2, 0.2), (3, 0.3))
+        for weights, at_all in (("a", 0.5), ("all", 1.0))],
+        columns=["condition", "seed", "training", "weights", "entries", "at_all", "in_bfloat16"])
+    table = experiment.unchanged(changed, "wilson").set_index("quantity")
+    half = 4.3027 * 0.1 / 3**0.5  # Student's t of 2 degrees of freedom
+    for quantity in ("unchanged in bfloat16", "unchanged: in bfloat16 - at all"):
+        row = table.loc[f"{quantity}, correct after grpo"]
+        assert row[["estimate", "low", "high"]].tolist() == pytest.approx(
+            [0.8, 0.8 - half, 0.8 + half], abs=1e-4)
+        assert (row["seeds"], row["n"]) == (3, 100)
+    one = experiment.unchanged(changed[changed["seed"] == 1], "wilson")
+    assert one[["estimate", "low", "high"]].to_numpy() == pytest.approx(0.9)  # a count

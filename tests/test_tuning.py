@@ -15,6 +15,7 @@ from helpers.checkpoints import read_checkpoint
 from helpers.experiments import EXPERIMENTS, grpo
 from helpers.experiments import subnetwork as experiment
 from helpers.grpo import PART, TuningConfig
+from helpers.show.claims import CLAIMS
 from helpers.show.curves import draw_along
 from helpers.show.looks import png
 from helpers.study import cost, needs, steps, tuning
@@ -170,6 +171,22 @@ def test_subnetwork_tables(run):
     assert tables["alone"]["training"].tolist() == [
         "before", "grpo", "grpo of the changed", "grpo of random ones", "grpo again"]
     assert (tables["changed"]["at_all"] >= tables["changed"]["in_bfloat16"]).all()
+    whole = tables["changed"].query("weights == 'all' and training == 'grpo'")
+    effects = tables["effects"].set_index("quantity")["estimate"]
+    assert effects["unchanged in bfloat16, correct after grpo"] == pytest.approx(
+        1 - whole["in_bfloat16"].item())
+    alone = tables["alone"].set_index("training")["plan_valid"]
+    assert effects["plan_valid: correct after grpo of the changed - correct after grpo"] == (
+        pytest.approx(alone["grpo of the changed"] - alone["grpo"]))
+
+
+def test_claims_name_quantities_of_these_tables(run):
+    """By these very names, of the one condition of the scale here."""
+    for name, tables in run.made.items():
+        wanted = {claim.quantity for claim in CLAIMS if claim.table == f"{name}/effects.csv"
+                  and "swapped" not in claim.quantity}
+        assert wanted
+        assert wanted <= set(tables["effects"]["quantity"])
 
 
 @pytest.mark.parametrize(("model", "said"), [

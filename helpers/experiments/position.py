@@ -13,6 +13,7 @@ import pandas as pd
 
 from helpers import differences, evaluation
 from helpers.experiments.regime import SMALLEST
+from helpers.show.words import texts
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
@@ -181,7 +182,7 @@ def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
 
 def states(rates: pd.DataFrame, part: str) -> pd.DataFrame:
     """The rates that one part is about, with a column ``state`` in words."""
-    rates = rates.fillna({"otherwise": ""})
+    rates = rates.assign(otherwise=texts(rates["otherwise"]))
     unasked, plain = rates["given"] == "nothing", rates["otherwise"] == ""
     as_is, untrained = rates["answered"] == "as_is", rates["trained_gap"] == "none"
     cells = rates["otherwise"].str.extract(r"cols=(\d+)\+rows=(\d+)")

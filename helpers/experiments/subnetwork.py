@@ -6,9 +6,11 @@ of the same model from other draws says which weights come again; GRPO of the ch
 alone, and of as many others, says whether it takes those.
 """
 
+import numpy as np
 import pandas as pd
+from scipy.stats import t
 
-from helpers import evaluation, subnetwork
+from helpers import differences, evaluation, subnetwork
 from helpers.experiments.grpo import CONTINUED, GRPO
 from helpers.study import steps
 from helpers.study.runs import Run
@@ -21,6 +23,7 @@ NAMES = {(): "before", GRPO: "grpo", CONTINUED: "continued", AGAIN: "grpo again"
          CHANGED: "grpo of the changed", RANDOM: "grpo of random ones"}
 PAIRS = ((GRPO, AGAIN), (GRPO, CONTINUED))
 ALONE = (GRPO, CHANGED, RANDOM, AGAIN)
+COMPARED = ((GRPO, CHANGED), (RANDOM, CHANGED), (GRPO, AGAIN), (CONTINUED, GRPO))
 
 
 def evaluations(scale: Scale) -> list[EvaluationSpec]:
@@ -30,22 +33,66 @@ def evaluations(scale: Scale) -> list[EvaluationSpec]:
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
-    """Shares changed, overlaps, and what trainings of some weights came to."""
+    """Shares changed, overlaps, and what trainings of some weights came to; effects."""
     made: dict[str, list] = {"changed": [], "overlaps": [], "alone": []}
-    asked = {one.model: one for one in evaluations}
+    answers, asked = [], {one.model: one for one in evaluations}
     for model in [model for model in asked if not model.before]:
         parts = {variation: ModelSpec(model.condition, model.seed, variation)
                  for variation in NAMES}
         weights = {variation: subnetwork.read_weights(run.store.use(run.model(spec)),
                                                       as_published=not spec.before)
                    for variation, spec in parts.items()}
-        rows = {variation: evaluation.headline(steps.all_rows(run, [asked[spec]]))
-                for variation, spec in parts.items()}
+        judged = {variation: steps.all_rows(run, [asked[spec]])
+                  for variation, spec in parts.items()}
+        answers += [part.assign(arm=f"{model.condition} after {NAMES[variation]}")
+                    for variation, part in judged.items()]
+        rows = {variation: evaluation.headline(part) for variation, part in judged.items()}
         for name, tables in tables_of(weights, rows, model.seed).items():
             for place, column in enumerate(("condition", "seed")):
                 tables.insert(place, column, getattr(model, column))
             made[name].append(tables)
-    return {name: pd.concat(parts, ignore_index=True) for name, parts in made.items()}
+    tables = {name: pd.concat(parts, ignore_index=True) for name, parts in made.items()}
+    found = [effects(pd.concat(answers, ignore_index=True)),
+             unchanged(tables["changed"], run.scale.trained_on)]
+    return tables | {"effects": pd.concat(found, ignore_index=True)}
+
+
+def effects(rows: pd.DataFrame) -> pd.DataFrame:
+    """Trainings of some weights less one of all, less one of others; two of all; the control.
+
+    Args:
+        rows: judged answers with a column ``arm``, such as ``correct after grpo``.
+    """
+    tables = []
+    for condition in rows["condition"].unique():
+        for pair in COMPARED:
+            arms = [f"{condition} after {NAMES[one]}" for one in pair]
+            two = pd.concat([rows[rows["arm"] == arm] for arm in arms], ignore_index=True)
+            tables.append(differences.differences(two, arm="arm"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def unchanged(changed: pd.DataFrame, distribution: str) -> pd.DataFrame:
+    """Which share of all weights is as it was, once rounded; and how much of that is rounding.
+
+    Columns as of `differences`. An interval is over seeds; of one seed the share is a count, and
+    has no error.
+
+    Args:
+        changed: table of that name.
+        distribution: that the models were trained on.
+    """
+    table, whole = [], changed[changed["weights"] == "all"]
+    for (condition, training), part in whole.groupby(["condition", "training"], sort=False):
+        name = f"{condition} after {training}"
+        for quantity, shares in (
+                (f"unchanged in bfloat16, {name}", 1 - part["in_bfloat16"]),
+                (f"unchanged: in bfloat16 - at all, {name}", part["at_all"] - part["in_bfloat16"])):
+            seeds, mean = len(shares), shares.mean()
+            reach = t.ppf(0.975, seeds - 1) * shares.std() / np.sqrt(seeds) if seeds > 1 else 0.0
+            table.append([quantity, distribution, mean, mean - reach, mean + reach, seeds,
+                          int(part["entries"].iloc[0])])
+    return pd.DataFrame(table, columns=differences.COLUMNS)
 
 
 def tables_of(weights: dict, rows: dict[tuple, pd.DataFrame], seed: int
@@ -115,4 +162,5 @@ def summary(run: Run) -> str:
 EXPERIMENT = Experiment(
     question="Does GRPO change few weights, and are they all it needs?", notebook="18_subnetwork",
     evaluations=evaluations, analyse=analyse, summary=summary,
-    tables=("changed", "overlaps", "alone"), figures=("subnetwork",), folder="subnetwork")
+    tables=("changed", "overlaps", "alone", "effects"), figures=("subnetwork",),
+    folder="subnetwork")

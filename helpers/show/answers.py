@@ -17,6 +17,7 @@ from helpers.show.figures import (
     OPEN,
     WALLED,
     end_handles,
+    plan_until,
     put_cells,
     put_ends,
     put_order,
@@ -107,7 +108,7 @@ def draw_answers(maze: Maze, answers: dict[str, str]) -> Figure:
         else:
             put_order(ax, maze, maze, events)
         broken = plan_break(maze, plan, ended)
-        put_plan(ax, _steps(plan, None if broken is None else broken.at))
+        put_plan(ax, plan_until(plan, broken))
         put_ends(ax, maze)
         verdicts = [f"plan: {'valid' if broken is None else broken.rule}"]
         if trace is not None:
@@ -127,13 +128,3 @@ def draw_answers(maze: Maze, answers: dict[str, str]) -> Figure:
     figure.alt = (f"Answers of {len(answers)} model{'s' * (len(answers) > 1)} to one "
                   f"{maze.rows}×{maze.cols} maze. {'; '.join(said)}.")
     return figure
-
-
-def _steps(plan: list[str] | None, last: int | None) -> list[tuple[int, int]]:
-    """The cells of a plan's words, up to and with a step; whatever is malformed ends it."""
-    steps = []
-    for word, x, y in zip(*(iter(plan or []),) * 3, strict=False):
-        if word != "plan" or not (x.isdecimal() and y.isdecimal()):
-            break
-        steps.append((int(x), int(y)))
-    return steps if last is None else steps[:last + 1]

@@ -48,6 +48,7 @@ class Claim:
 PAPER, PERFORMATIVE = "Stechly et al. 2025", "Palod et al. 2025"
 DUALFORMER, FILLER = "Su et al. 2024", "Pfau et al. 2024"
 COCONUT, ICOT = "Hao et al. 2024", "Deng et al. 2024"
+FEW = "Mukherjee et al. 2025"
 BOTH = ("wilson", "drunkards_walk")
 LENGTH = "length of trace with that of A*'s"
 ENDLESS = "answers without end that could have one"
@@ -110,6 +111,8 @@ CLAIMS = (
            "half_filler drawn - filler drawn", "above"),
           ("Gaps in training do nothing for a model of half traces", "asked here",
            "truncated with gaps - truncated", "not above"))),
+    Claim("Models of other mazes' traces write valid ones less often than models of a maze's own",
+          PAPER, "differences.csv", "trace_valid: swapped - correct", BOTH, "below"),
     Claim("Models of right traces write invalid ones before valid plans: before more than 5 % of "
           "them", PAPER, "coupling/effects.csv", "valid plans behind an invalid trace, correct",
           ("wilson", "drunkards_walk"), "more"),
@@ -207,9 +210,21 @@ CLAIMS = (
           "plan_valid: swapped after grpo - swapped", ("wilson",)),
     Claim("It makes correct traces worse", PAPER, "grpo/effects.csv",
           "trace_valid: correct after grpo - correct", ("wilson",), "below"),
+    Claim("Other mazes' traces it does not make valid", PAPER, "grpo/effects.csv",
+          "trace_valid: swapped after grpo - swapped", ("wilson",), "not above"),
     Claim("It makes plans better than as many supervised steps more", "asked here",
           "grpo/effects.csv", "plan_valid: swapped after grpo - swapped after continued",
           ("wilson",)),
+    *(Claim(says, whose, "subnetwork/effects.csv", quantity, ("wilson",), claimed)
+      for says, whose, quantity, claimed in (
+          ("That reward leaves more than half of the weights as they were, in bfloat16",
+           FEW, "unchanged in bfloat16, correct after grpo", "half"),
+          ("Some of that is rounding: in float32 more weights change, by more than 5 points",
+           "asked here", "unchanged: in bfloat16 - at all, correct after grpo", "more"),
+          ("Training the changed weights alone plans as well as training all", FEW,
+           "plan_valid: correct after grpo of the changed - correct after grpo", "not below"),
+          ("And better than training as many others", "asked here", "plan_valid: correct after "
+           "grpo of the changed - correct after grpo of random ones", "above"))),
     Claim("A model of correct traces reads the trace: behind its maze's own it plans better than "
           "behind another's that is as long", "asked here", "given/effects.csv",
           "plan_valid: correct given true - correct given matched", ("wilson", "drunkards_walk")),

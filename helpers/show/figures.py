@@ -12,7 +12,16 @@ from matplotlib.patheffects import withStroke
 
 from helpers.astar import Event
 from helpers.maze import WALL, Maze
-from helpers.rules import plan_break, read_events, sections, trace_breaks
+from helpers.rules import (
+    Break,
+    is_decimal,
+    number,
+    plan_break,
+    read_events,
+    read_steps,
+    sections,
+    trace_breaks,
+)
 from helpers.show.looks import (
     FAINT,
     GREEN,
@@ -127,10 +136,8 @@ def draw_verdict(maze: Maze, response: str) -> Figure:
         if part == "plan":
             groups = _groups(plan or [], 3)
             broken = plan_break(maze, plan, ended)
-            steps = [tuple(map(int, group[1:])) for group in groups
-                     if len(group) == 3 and group[1].isdecimal() and group[2].isdecimal()]
             put_cells(ax, maze)
-            put_plan(ax, steps[:None if broken is None or broken.at is None else broken.at + 1])
+            put_plan(ax, plan_until(plan, broken))
         else:
             groups = _groups(trace, 5)
             breaks = list(trace_breaks(maze, trace))  # the last is not strict, if any is not
@@ -168,10 +175,10 @@ def put_order(ax: Axes, maze: Maze, searched: Maze, events: Sequence[Event]) -> 
     for x, y in walls:
         ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=WALLED, lw=0,
                                hatch="////", zorder=2))
-    for number, ((x, y), shade) in enumerate(shades.items(), 1):
+    for order, ((x, y), shade) in enumerate(shades.items(), 1):
         if (x, y) not in inside:
             continue
-        ax.text(x - 0.42, y - 0.25, number, va="center", fontsize=12, zorder=6,
+        ax.text(x - 0.42, y - 0.25, order, va="center", fontsize=12, zorder=6,
                 path_effects=[withStroke(linewidth=5, foreground=shade)])
     return sum(cell in closed for cell in walls)
 
@@ -235,6 +242,12 @@ def put_plan(ax: Axes, plan: Sequence[tuple[int, int]] | None) -> None:
         ax.plot(xs, ys, color=VERMILION, lw=2.8, solid_capstyle="round", zorder=3.1)
 
 
+def plan_until(words: list[str] | None, broken: Break | None) -> list[tuple[int, int]]:
+    """The cells of a plan's words, up to and with the step that breaks a rule."""
+    steps, _ = read_steps(words or [])
+    return steps if broken is None or broken.at is None else steps[:broken.at + 1]
+
+
 def put_moment(ax: Axes, maze: Maze, events: Sequence[Event], label: str | None,
                  inches: float) -> None:
     """Open and closed cells after these events, the last closed framed."""
@@ -273,8 +286,8 @@ def _mark_break(ax: Axes, part: str, groups: list[list[str]], broken) -> str:
     if broken is None:
         return f"{part}: no rule broken"
     group = groups[broken.at] if broken.at is not None and broken.at < len(groups) else []
-    if len(group) >= 3 and group[1].isdecimal() and group[2].isdecimal():
-        x, y = int(group[1]), int(group[2])
+    if len(group) >= 3 and is_decimal(group[1]) and is_decimal(group[2]):
+        x, y = number(group[1]), number(group[2])
         left, right = ax.get_xlim()
         low, high = ax.get_ylim()
         # a cell just off the grid is still shown, one far off is left out

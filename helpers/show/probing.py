@@ -19,7 +19,7 @@ from helpers.show.looks import (
     percent_axis,
     styled,
 )
-from helpers.show.words import seeds_of, span
+from helpers.show.words import seeds_of, span, texts
 
 CHANCE = 0.5
 MODEL = ["condition", "variation", "seed"]
@@ -33,7 +33,7 @@ def draw_probes(table: pd.DataFrame) -> Figure:
         table: ``probes`` of the experiment. Bars are the table's own intervals; models that were
             not trained are drawn without marks.
     """
-    table = table.fillna({"variation": ""})
+    table = table.assign(variation=texts(table["variation"]))
     at_places = table[table["place"] != "prompt"]
     places, targets = _order(at_places, "condition", "place"), _order(at_places, "place", "target")
     figure, axes = new_figure(max(len(targets), 1), max(len(places), 1),
@@ -114,7 +114,7 @@ def draw_patches(table: pd.DataFrame) -> Figure:
     Args:
         table: ``patches`` of the experiment. Bars are the table's own intervals.
     """
-    table = table.fillna({"variation": ""})
+    table = table.assign(variation=texts(table["variation"]))
     models = list(table.groupby(MODEL, sort=False))
     figure, axes = new_figure(2, max(len(models), 1), (3.4 * max(len(models), 2), 6.2),
                               sharex=True, sharey=True)
@@ -157,12 +157,13 @@ def draw_patches(table: pd.DataFrame) -> Figure:
 
 def told(table: pd.DataFrame, target: str) -> pd.DataFrame:
     """AUROC [95 % interval] of one target, a column a place and state."""
-    table = table[(table["target"] == target) & table["auroc"].notna()].fillna({"variation": ""})
-    texts = [f"{one:.2f} [{low:.2f}, {high:.2f}]" for one, low, high in
+    table = table[(table["target"] == target) & table["auroc"].notna()]
+    table = table.assign(variation=texts(table["variation"]))
+    said = [f"{one:.2f} [{low:.2f}, {high:.2f}]" for one, low, high in
              table[["auroc", "auroc_low", "auroc_high"]].itertuples(index=False)]
     states = ["" if np.isnan(number) else f"state {number:.0f}"
               for number in table["state"].astype(float)]
-    table = table.assign(text=texts, state=states)
+    table = table.assign(text=said, state=states)
     wide = table.pivot(index=[*MODEL, "features"], columns=["place", "state"], values="text")
     places = [*_order(table[table["place"] != "prompt"], "condition", "place"), "prompt"]
     return wide[[(place, state) for place in places

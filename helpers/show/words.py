@@ -14,6 +14,11 @@ def listed(things: Iterable) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def texts(column: pd.Series) -> pd.Series:
+    """A column of texts as it was written; one that is empty throughout is read as of numbers."""
+    return column.astype(object).where(column.notna(), "")
+
+
 def percent(rate: float) -> str:
     """``97.6 %``."""
     return f"{100 * rate:.1f} %"

@@ -28,7 +28,19 @@ CONSTANTS = (bool, int, float, complex, str, bytes, range, re.Pattern,
              np.ndarray, np.generic, np.dtype)
 
 
-@functools.cache
+class Same:
+    """A thing that is equal to itself alone, whether it has a hash or not."""
+
+    def __init__(self, thing):
+        self.thing = thing
+
+    def __eq__(self, other) -> bool:
+        return self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+
 def code_of(*starts) -> dict[str, str]:
     """A short hash of each definition that the starts reach, by its full name, sorted.
 
@@ -36,8 +48,13 @@ def code_of(*starts) -> dict[str, str]:
         starts: functions (plain, compiled by Numba or wrapped), classes and their instances; with
             what those were given beforehand (`_given`), under a name of its own.
     """
+    return _code_of(*map(Same, starts))
+
+
+@functools.cache
+def _code_of(*starts: Same) -> dict[str, str]:
     found: dict[str, str] = {}
-    waiting, seen = list(starts), {}
+    waiting, seen = [start.thing for start in starts], {}
     while waiting:
         thing = waiting.pop()
         if id(thing) in seen:
