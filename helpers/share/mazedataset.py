@@ -2,7 +2,8 @@
 
 There a maze is a lattice of nodes, square if maze-dataset has drawn it, some neighbours connected:
 ``bool [2, n, n]``, whether a node is connected with the next one down and with the next one to the
-right. Ours are cells, free or walls. There are two ways to have one as the other; each maps what fits there and back exactly:
+right. Ours are cells, free or walls. There are two ways to have one as the other; each maps what
+fits there and back exactly:
 
 ``rooms``
     a node is the cell ``grid[2 i, 2 j]``, a connection the cell between two: a grid of n nodes a
