@@ -21,7 +21,7 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
 .PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides \
-        clean .venv test-slurm test-faults explore page test-browser chromium
+        clean .venv test-slurm test-faults explore page test-browser chromium test-peers
 
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -92,6 +92,10 @@ chromium:
 	  && rm axe-core-4.14.1.tgz; } >/dev/null 2>&1 \
 	  || echo "axe-core: npm cannot fetch it here, tests with it are left out" >&2
 
+## test-peers  tests beside TRL, maze-dataset and datasets, which it installs
+test-peers: .venv/.peers
+	OMP_NUM_THREADS=1 $(HEADLESS) pytest --numprocesses auto --dist loadfile tests/peers
+
 ## bench      measures training and decoding beside their peers; PARTS="data training" for some
 bench: .venv/.bench
 	@$(IN_VENV) benchmarks $(PARTS)
@@ -144,4 +148,9 @@ clean:
 # drives the browser of `make test-browser`
 .venv/.browser: .venv/.ready
 	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,browser]'
+	@touch $@
+
+# what `make test-peers` holds ours to
+.venv/.peers: .venv/.ready
+	@$(PYTHON) setup_venv.py $(INDEX) --constraint constraints.txt --editable '.[test,peers]'
 	@touch $@

@@ -1,8 +1,9 @@
 """Mazes of maze-dataset (Ivanitskiy et al., arXiv 2309.10498), in and out of its ``.zanj`` files.
 
-There a maze is a square lattice of nodes, some neighbours connected: ``bool [2, n, n]``, whether a
-node is connected with the next one down and with the next one to the right. Ours are cells, free
-or walls. There are two ways to have one as the other; each maps what fits there and back exactly:
+There a maze is a lattice of nodes, square if maze-dataset has drawn it, some neighbours connected:
+``bool [2, n, n]``, whether a node is connected with the next one down and with the next one to the
+right. Ours are cells, free or walls. There are two ways to have one as the other; each maps what
+fits there and back exactly:
 
 ``rooms``
     a node is the cell ``grid[2 i, 2 j]``, a connection the cell between two: a grid of n nodes a
@@ -58,9 +59,9 @@ def rooms_of_grids(mazes: Mazes) -> np.ndarray:
 
 
 def grids_of_rooms(lattices: np.ndarray) -> np.ndarray:
-    """The inverse of `rooms_of_grids`, ``uint8 [n, 2·side − 1, 2·side − 1]``."""
-    n, _, side, _ = lattices.shape
-    grids = np.zeros((n, 2 * side - 1, 2 * side - 1), np.uint8)
+    """The inverse of `rooms_of_grids`, ``uint8 [n, 2·rows − 1, 2·cols − 1]``; sides may differ."""
+    n, _, rows, cols = lattices.shape
+    grids = np.zeros((n, 2 * rows - 1, 2 * cols - 1), np.uint8)
     grids[:, ::2, ::2] = FREE
     grids[:, 1::2, ::2] = lattices[:, 0, :-1]
     grids[:, ::2, 1::2] = lattices[:, 1, :, :-1]
@@ -81,7 +82,7 @@ def cells_of_grids(mazes: Mazes) -> np.ndarray:
 
 
 def grids_of_cells(lattices: np.ndarray) -> np.ndarray:
-    """The inverse of `cells_of_grids`, ``uint8 [n, side, side]``.
+    """The inverse of `cells_of_grids`, ``uint8 [n, rows, cols]``; sides may differ.
 
     Raises:
         MazeError: a maze with a wall between two cells that are free.
