@@ -21,7 +21,7 @@ HEADLESS := .venv/bin/python -E -m helpers.study.surroundings python -m
 NOTEBOOKS := PROGRESS_FOLDER="$$PWD/runs/smoke/progress" OMP_NUM_THREADS=1 $(HEADLESS)
 
 .PHONY: help study test lint unit nbval smoke lab bench notebooks publish fetch figures slides \
-        clean .venv test-slurm test-faults explore page test-browser chromium test-peers
+        clean .venv test-slurm test-faults explore page test-browser test-peers pictures chromium
 
 help:
 	@sed -n 's/^## /make /p' Makefile
@@ -75,6 +75,10 @@ page: .venv
 ## test-browser  tests the explorer in Chromium, which is installed where that may be
 test-browser: .venv/.browser .cache/browser/axe.min.js chromium
 	OMP_NUM_THREADS=1 $(HEADLESS) pytest --numprocesses auto --dist loadfile tests/browser
+
+# the explorer's in docs/images, to look at before they are committed
+pictures: .venv/.browser chromium
+	OMP_NUM_THREADS=1 .venv/bin/python -E -m helpers.study.surroundings python tests/browser/pictures.py
 
 # Debian's, by root; all others are told what is missing
 chromium:
