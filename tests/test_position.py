@@ -226,6 +226,18 @@ def test_figures_say_what_they_show(draw, part):
     assert draw(position.states(RATES, part).iloc[:0]).alt.startswith("Nothing to draw")
 
 
+def test_models_with_gaps_are_told_apart():
+    """In every part that shows them; what would be a mean of two models is refused."""
+    both = pd.concat([RATES, RATES.assign(trained_gap="random", plan_valid=0.9)])
+    for part, states in (("gaps", ["none", "random"]), ("read", [
+            "nothing", "true", "nothing with gaps", "true with gaps"])):
+        found = position.validity(both, part)
+        assert found.index.get_level_values("state").tolist() == states
+        assert found["dfs"].tolist() == [50.0] * (len(states) // 2) + [90.0] * (len(states) // 2)
+    with pytest.raises(ValueError, match="got several of one realign cell"):
+        position.validity(pd.concat([RATES, RATES]), "realign")
+
+
 def test_a_column_without_a_text_is_none_of_numbers(tmp_path):
     """As it is where no model varies, and a table has been written and read."""
     RATES.to_csv(tmp_path / "rates.csv", index=False)

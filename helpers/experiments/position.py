@@ -198,7 +198,8 @@ def states(rates: pd.DataFrame, part: str) -> pd.DataFrame:
         "cures": (unasked & as_is & rates["condition"].isin(cured) & untrained
                   & (plain | of_cure), rates["otherwise"].replace("", "as it is")),
         "read": (plain & as_is & rates["condition"].isin(
-            rates.loc[~unasked, "condition"].unique()), rates["given"]),
+            rates.loc[~unasked, "condition"].unique()),
+                 rates["given"].where(untrained, rates["given"] + WITH_GAPS)),
         "sizes": (grid.notna() & unasked & as_is, grid + " " + rates["trained_gap"]),
     }
     chosen, state = found[part]
@@ -216,9 +217,12 @@ def validity(rates: pd.DataFrame, part: str, rate: str = "plan_valid") -> pd.Dat
 
 def by_state(rates: pd.DataFrame, part: str, value: str) -> pd.DataFrame:
     """A number of one part, a column a distribution."""
-    wide = states(rates, part).pivot_table(index=["condition", "seed", "state"],
-                                           columns="distribution", values=value, sort=False)
-    return wide.astype(float)
+    key = ["condition", "seed", "state"]
+    table = states(rates, part)
+    if table.duplicated([*key, "distribution"]).any():  # a mean of two models says nothing
+        raise ValueError(f"rates: got several of one {part} cell, takes one")
+    return table.pivot_table(index=key, columns="distribution", values=value,
+                             sort=False).astype(float)
 
 
 def summary(run: Run) -> str:
