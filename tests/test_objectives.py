@@ -108,8 +108,9 @@ def test_models_of_the_usual_objective_follow_from_no_other(tmp_path):
 def test_what_no_model_can_be(tmp_path):
     with pytest.raises(ScaleError, match="objective: got 'difusion', takes 'likelihood', "):
         SMOKE.varied([("objective", "difusion")])
-    with pytest.raises(ScaleError, match="objective: got 'diffusion' for a model that goes on"):
-        SMOKE.varied([("objective", "diffusion"), ("after", "grpo")])
+    with pytest.raises(ScaleError, match=r"objective: got 'backwards' for a model that goes on "
+                                         r"from another, takes 'likelihood' or 'diffusion'$"):
+        SMOKE.varied([("objective", "backwards"), ("after", "grpo")])
     run = Run(SMOKE, tmp_path)
     for name in set(OBJECTIVES) - {objectives.USUAL}:
         with pytest.raises(ValueError, match=f"given: got 'true' for .*, takes no trace.* {name}"):
