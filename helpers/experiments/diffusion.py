@@ -104,7 +104,11 @@ def reward(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFram
     asked = [one for one in evaluations if one.model.before
              or (one.model in begun and not one.answering)]
     found = grpo.analyse(run, asked) if asked else {}
-    return {f"reward_{name}": found.get(name, pd.DataFrame(columns=columns))
+    return {f"reward_{name}": table for name, table in _each(found).items()}
+
+
+def _each(found: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return {name: found.get(name, pd.DataFrame(columns=columns))
             for name, columns in REWARD.items()}
 
 
@@ -250,6 +254,12 @@ def by_way(rates: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
     wide = filled.pivot_table(index=["condition", "seed", "order"], columns="steps", values=rate,
                               sort=False)
     return (100 * wide[[str(number) for number in NUMBERS if str(number) in wide]]).round(1)
+
+
+def paid(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables of models that went on, as `grpo` names and shows them; empty without such."""
+    return _each({name.removeprefix("reward_"): table for name, table in tables.items()
+                  if name.startswith("reward_")})
 
 
 def summary(run: Run) -> str:
