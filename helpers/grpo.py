@@ -8,7 +8,8 @@ decoder rounds otherwise than a training step. Answers follow from the weights, 
 step, so a run that is killed goes on to the bit (`helpers.tuner`).
 
 The two controls differ in what is learnt from: ``rejection`` from the model's own right answers,
-each as likely as the others; ``continued`` from the examples it was trained on.
+each as likely as the others; ``continued`` from the examples it was trained on. A model that fills
+its answers in goes on the same ways, by `helpers.unigrpo`.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from torch import Tensor
 from helpers.batches import Accompanied, Batch, make_batch, micro_batches
 from helpers.conditions import CONDITIONS, Examples
 from helpers.corpus import PROMPT_PART, Corpus, Segments
-from helpers.decoding import Decoder
+from helpers.decoding import Answers, Decoder
 from helpers.engine.precision import autocast
 from helpers.engine.registry import Registry
 from helpers.language import END, SOLUTION
@@ -76,6 +77,8 @@ class Sampled(Accompanied):
 class Rollouts:
     """A model's own answers, step by step: other mazes each time, and each several times.
 
+    What depends on how a model answers is in `answer`, `sizes`, `learnt` and `tensors`.
+
     Args:
         model: as it is when a step is asked for.
         corpus: whose mazes it answers.
@@ -87,6 +90,8 @@ class Rollouts:
         before: the model before, if its log-probabilities are wanted.
         part: of how many tokens at once.
     """
+
+    tensors = staticmethod(to_tensors)  # arguments of a model that learns from a batch
 
     def __init__(self, model: Transformer, corpus: Corpus, condition: str, settings: TuningConfig,
                  worth: Callable[[np.ndarray], np.ndarray], *, seed: int, max_new_tokens: int,
@@ -114,8 +119,7 @@ class Rollouts:
         prompts = [np.append(self.corpus.segment(i, PROMPT_PART), np.uint16(self.opening))
                    for i in asked]
         (seed,) = np.random.SeedSequence([*self.draws, step, 0x60]).generate_state(1)
-        found = Decoder(self.model).answer(prompts, **self.answering, temperature=1.0,
-                                           seed=int(seed), log_probabilities=True)
+        found = self.answer(prompts, int(seed))
         mazes = Mazes(*(array[asked] for array in self.corpus.mazes))
         rewards, seen = rewarded(mazes, found.ids, self.opening)
         groups = rewards.reshape(-1, self.settings.answers)
@@ -124,16 +128,33 @@ class Rollouts:
         # what is worth nothing has no gradient, unless it is held to the model before
         kept = np.flatnonzero(worth) if self.before is None else np.arange(len(worth))
         kept = kept if len(kept) else np.arange(1)
+        batch, then = self.learnt(prompts, found, kept)
+        before = np.empty(0, np.float32) if self.before is None else self.logs(self.before, batch)
+        sizes = self.sizes(found)
+        each = worth[kept].repeat(sizes[kept]).astype(np.float32)
+        return Sampled(batch, each, then, before, int(sizes.sum()), seen)
+
+    def answer(self, prompts: list[np.ndarray], seed: int) -> Answers:
+        """An answer to each prompt, drawn at temperature 1; ``ids`` are those to be judged."""
+        return Decoder(self.model).answer(prompts, **self.answering, temperature=1.0, seed=seed,
+                                          log_probabilities=True)
+
+    def sizes(self, found: Answers) -> np.ndarray:
+        """How many tokens of each answer can be learnt from, int64 [n]."""
+        return np.array([len(ids) for ids in found.ids])
+
+    def learnt(self, prompts: list[np.ndarray], found: Answers, kept: np.ndarray
+               ) -> tuple[Batch, np.ndarray]:
+        """Some answers (int [b]) as a batch, and the log-probabilities its targets had, [M]."""
         ids, logs = ([all_of[i] for i in kept] for all_of in (found.ids, found.log_probabilities))
-        batch = batch_of([prompts[i] for i in kept], ids)
-        before = np.empty(0, np.float32)
-        if self.before is not None:
-            with torch.no_grad():
-                before = np.concatenate([
-                    log_probabilities(self.before, part)[:len(part.targets)].cpu().numpy()
-                    for part in micro_batches(batch, self.part)])
-        each = worth[kept].repeat([len(one) for one in ids]).astype(np.float32)
-        return Sampled(batch, each, np.concatenate(logs), before, sum(map(len, found.ids)), seen)
+        return batch_of([prompts[i] for i in kept], ids), np.concatenate(logs)
+
+    @torch.no_grad()
+    def logs(self, model: Transformer, batch: Batch) -> np.ndarray:
+        """Log-probabilities that a model gives the targets of a batch, float32 [M], in nats."""
+        return np.concatenate([
+            log_probabilities(model, part, self.tensors)[:len(part.targets)].cpu().numpy()
+            for part in micro_batches(batch, self.part)])
 
 
 def rewarded(mazes: Mazes, answers: list[np.ndarray], opening: int) -> tuple[np.ndarray, dict]:
@@ -204,11 +225,15 @@ def divergence(now: Tensor, before: Tensor) -> Tensor:
     return gap.exp() - gap - 1
 
 
-def log_probabilities(model: Transformer, batch: Batch) -> Tensor:
-    """Of each target, float32, in nats; [M] and what fills it up (`training.to_tensors`)."""
+def log_probabilities(model: Transformer, batch: Batch, arguments: Callable = to_tensors) -> Tensor:
+    """Of each target, float32, in nats; [M] and what fills it up.
+
+    Args:
+        arguments: of the model, `training.to_tensors` or another that takes and gives the same.
+    """
     device = model.embedding.weight.device
     nothing = np.zeros(len(batch.targets), np.float32)
-    tokens, packing, learn, targets, _ = to_tensors(batch, nothing, device)
+    tokens, packing, learn, targets, _ = arguments(batch, nothing, device)
     with autocast(device):
         logits = model.exact_logits(model.hidden(tokens, packing, learn))
     return -F.cross_entropy(logits, targets, reduction="none")
@@ -226,6 +251,8 @@ class FromAnswers:
         training: how large a part of a step is.
     """
 
+    rollouts = Rollouts  # where the answers come from
+
     def __init__(self, settings: TuningConfig, model: Transformer, training: TrainingConfig,
                  compiled: bool):
         self.settings, self.model = settings, model
@@ -238,7 +265,7 @@ class FromAnswers:
         for part in micro_batches(sampled.batch, self.part):
             heads, columns = zip(*(np.split(one, [len(part.targets)]) for one in columns),
                                  strict=True)
-            now = log_probabilities(self.model, part)[:len(part.targets)]
+            now = log_probabilities(self.model, part, self.rollouts.tensors)[:len(part.targets)]
             worth, then, before = (torch.from_numpy(head).to(now.device) for head in heads)
             loss = self.each(now, then, before, worth).sum() / count
             loss.backward()

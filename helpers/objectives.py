@@ -8,12 +8,12 @@ it takes and an entry in `OBJECTIVES`: nothing else knows an objective by its na
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from helpers import continuous, unmasking
+from helpers import continuous, grpo, unigrpo, unmasking
 from helpers.batches import Batches
 from helpers.conditions import CONDITIONS, Examples
 from helpers.corpus import Corpus, Segments
@@ -39,6 +39,8 @@ class Objective:
         sees_all: whether each token of a training text sees those behind it too.
         goes_on: whether a model begins with what one of the usual objective has learnt, and
             ``batches`` are those of `helpers.curriculum`.
+        from_answers: how a model learns from answers of its own (`helpers.grpo`), by name; one
+            that cannot does not go on by ``after``.
     """
 
     batches: type[Batches]
@@ -46,6 +48,7 @@ class Objective:
     respond: Callable
     sees_all: bool = False
     goes_on: bool = False
+    from_answers: dict[str, type[grpo.FromAnswers]] = field(default_factory=dict)
 
 
 # ── plans backwards ─────────────────────────────────────────────────────────────────────
@@ -102,9 +105,10 @@ def _solution(answer: np.ndarray) -> int:
 
 USUAL = "likelihood"
 OBJECTIVES: dict[str, Objective] = Registry({
-    USUAL: Objective(Batches, Likelihood, respond),
+    USUAL: Objective(Batches, Likelihood, respond, from_answers=grpo.OBJECTIVES),
     "backwards": Objective(TurnedBatches, Likelihood, respond_backwards),
-    "diffusion": Objective(MaskedBatches, Denoising, unmasking.respond, sees_all=True),
+    "diffusion": Objective(MaskedBatches, Denoising, unmasking.respond, sees_all=True,
+                           from_answers=unigrpo.OBJECTIVES),
     "continuous": Objective(LatentBatches, continuous.Feedback, continuous.respond, goes_on=True),
     "paused": Objective(PausedBatches, Likelihood, continuous.respond_paused, goes_on=True),
     "removed": Objective(RemovedBatches, Likelihood, continuous.respond_paused, goes_on=True),

@@ -4,6 +4,7 @@ Several processes that have joined (`engine.together`) each draw all answers and
 each update: the same one.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from helpers.batches import Batches
 from helpers.corpus import Corpus
-from helpers.grpo import OBJECTIVES, PART, Rollouts, TuningConfig
+from helpers.grpo import PART, FromAnswers, TuningConfig
 from helpers.model import Transformer
 from helpers.optimisation import TrainingConfig
-from helpers.training import Likelihood, Trainer
+from helpers.training import Trainer
 
 
 class Tuner(Trainer):
@@ -26,22 +27,24 @@ class Tuner(Trainer):
 
     Args:
         model: what goes on; it is changed.
-        batches: `Rollouts`, or `batches.Batches` for ``continued``.
+        batches: `grpo.Rollouts`, or those of its training for ``continued``.
         settings: how.
         training: of the model before: weight of the plan, size of parts, how often is saved.
+        objective: what makes gradients: a kind of `grpo.FromAnswers`, or as of `Trainer`.
         learns: for each parameter which of its entries learn, bool of its shape; the others keep
             their values to the bit, weight decay or not. All learn if None.
         about: as of `Trainer`.
     """
 
     def __init__(self, model: Transformer, batches, settings: TuningConfig,
-                 training: TrainingConfig, *, learns: dict[str, Tensor] | None = None, **about):
+                 training: TrainingConfig, *, objective: Callable,
+                 learns: dict[str, Tensor] | None = None, **about):
         training = training.model_copy(update={
             "batch_size": settings.mazes * settings.answers, "learning_rate": settings.tuning_rate,
             "warmup_steps": 0, "decay_fraction": 0.0, "log_every": 1, "checkpoint_every": 20,
             "micro_batch_tokens": training.micro_batch_tokens or PART})
-        objective = (partial(OBJECTIVES[settings.after], settings) if settings.after in OBJECTIVES
-                     else Likelihood)
+        if issubclass(objective, FromAnswers):
+            objective = partial(objective, settings)
         super().__init__(batches, model.config, training, compiled=False,
                          objective=lambda *_: None, **about)
         self.model = model
@@ -69,14 +72,15 @@ def hold(model: Transformer, optimizer: torch.optim.Optimizer, learns: dict[str,
 
 
 def tuner(model: Transformer, corpus: Corpus, condition: str, settings: TuningConfig,
-          training: TrainingConfig, *, examples: Batches, before: Transformer | None = None,
-          learns: dict[str, Tensor] | None = None, seed: int, max_new_tokens: int,
-          batch_size: int, folder: Path, **about) -> Tuner:
+          training: TrainingConfig, *, objective: type, examples: Batches,
+          before: Transformer | None = None, learns: dict[str, Tensor] | None = None, seed: int,
+          max_new_tokens: int, batch_size: int, folder: Path, **about) -> Tuner:
     """What goes on with a model, by whichever way the settings say."""
     batches = examples
-    if settings.after in OBJECTIVES:
-        batches = Rollouts(model, corpus, condition, settings, OBJECTIVES[settings.after].worth,
-                           seed=seed, max_new_tokens=max_new_tokens, batch_size=batch_size,
-                           before=before, part=training.micro_batch_tokens or PART)
-    return Tuner(model, batches, settings, training, learns=learns, seed=seed, folder=folder,
-                 **about)
+    if issubclass(objective, FromAnswers):
+        batches = objective.rollouts(
+            model, corpus, condition, settings, objective.worth, seed=seed,
+            max_new_tokens=max_new_tokens, batch_size=batch_size, before=before,
+            part=training.micro_batch_tokens or PART)
+    return Tuner(model, batches, settings, training, objective=objective, learns=learns, seed=seed,
+                 folder=folder, **about)

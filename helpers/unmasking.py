@@ -1,9 +1,10 @@
 """How a model of masked diffusion answers: all is hidden at first, and revealed bit by bit.
 
-In each step the model says of every hidden place which word it holds likeliest there; some of the
-places get theirs and keep it. How many a step follows from the number of steps, which from the
-*order*: those of which the model is surest (LLaDA's low-confidence remasking), any, the surest of
-one block after the other, or from left to right. Answers are cut behind their first ``end``.
+In each step the model says of every hidden place which word it holds likeliest there, or at a
+temperature one is drawn for each; some of the places get theirs and keep it. How many a step
+follows from the number of steps, which from the *order*: those of which the model is surest
+(LLaDA's low-confidence remasking), any, the surest of one block after the other, or from left to
+right. Answers are cut behind their first ``end``.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from torch import Tensor
 from helpers.batches import Batch
 from helpers.conditions import CONDITIONS, prompts
 from helpers.corpus import Corpus
+from helpers.decoding import COLDEST, draw
 from helpers.diffusion import MASK, in_rows, seeing_all
 from helpers.engine.precision import autocast
 from helpers.engine.progress import bar
@@ -85,8 +87,9 @@ class Filled(NamedTuple):
 
 @torch.no_grad()
 def fill_in(model: Transformer, asked: list[np.ndarray], room: int, *, steps: int | str = STEPS,
-            order: str = "confidence", seed: int = 0, placed: list[np.ndarray] | None = None,
-            batch_size: int = 256, title: str | None = None) -> Filled:
+            order: str = "confidence", temperature: float = 0.0, seed: int = 0,
+            placed: list[np.ndarray] | None = None, batch_size: int = 256,
+            title: str | None = None) -> Filled:
     """Fills in a response to each prompt.
 
     Args:
@@ -94,11 +97,19 @@ def fill_in(model: Transformer, asked: list[np.ndarray], room: int, *, steps: in
         asked: prompts, opening word included, uint16 ids.
         room: tokens of each response.
         steps, order: see `schedule` and `ORDERS`.
-        seed: of orders that are drawn, with the prompt's place in the list.
+        temperature: 0 takes the likeliest words, above that words are drawn; confidence is how
+            likely they are.
+        seed: of orders and words that are drawn, with the prompt's place in the list.
         placed: positions of prompt and response, int64 arrays; counted from 0 if None.
         batch_size: prompts at once at most.
         title: of a progress bar; none is shown without.
+
+    Raises:
+        ValueError: a number of steps or a temperature that makes no sense.
     """
+    if temperature and not COLDEST <= temperature < np.inf:
+        raise ValueError(f"temperature: got {temperature!r}, takes 0 or a finite number from "
+                         f"{COLDEST:g} up")
     seeing_all(model)
     numbers, first = schedule(room, steps), ORDERS[order]
     size = max(1, min(batch_size, TOKENS // (max(map(len, asked), default=0) + room)))
@@ -107,29 +118,34 @@ def fill_in(model: Transformer, asked: list[np.ndarray], room: int, *, steps: in
     with autocast(model.embedding.weight.device), shown as progress:
         for begin in range(0, len(asked), size):
             which = range(begin, min(begin + size, len(asked)))
-            drawn = np.stack([np.random.default_rng([seed, i]).random(room, np.float32)
-                              for i in which])
+            draws = [np.random.default_rng([seed, i]) for i in which]
             some = [placed[i] for i in which] if placed else None
             rows = slice(which.start, which.stop)
-            ids[rows], when[rows] = _fill(model, [asked[i] for i in which], some, numbers, first,
-                                          drawn)
+            ids[rows], when[rows] = _fill(model, [asked[i] for i in which], some, room, numbers,
+                                          first, temperature, draws)
             if progress:
                 progress.update(len(which))
     return Filled(ids, when)
 
 
-def _fill(model: Transformer, asked: list[np.ndarray], placed: list[np.ndarray] | None,
-          numbers: np.ndarray, first: Callable, drawn: np.ndarray) -> Filled:
+def _fill(model: Transformer, asked: list[np.ndarray], placed: list[np.ndarray] | None, room: int,
+          numbers: np.ndarray, first: Callable, temperature: float,
+          draws: list[np.random.Generator]) -> Filled:
     """One batch of `fill_in`."""
-    count, room = drawn.shape
-    device = model.embedding.weight.device
+    count, device = len(asked), model.embedding.weight.device
+
+    def uniform() -> Tensor:
+        """A number in [0, 1) for each place."""
+        numbers = np.stack([one.random(room, np.float32) for one in draws])
+        return torch.from_numpy(numbers).to(device)
+
     texts = [np.append(prompt, np.full(room, MASK, np.uint16)).astype(np.int64) for prompt in asked]
     lengths = np.array([len(text) for text in texts])
     places = (np.cumsum(lengths) - room)[:, None] + np.arange(room)
     batch = Batch(np.concatenate(texts), np.concatenate(placed or [*map(np.arange, lengths)]),
                   lengths, places.ravel(), *np.zeros((2, places.size), np.int64))
     tokens, packing, *_ = in_rows(batch, np.zeros(places.size, np.float32), device)
-    places, drawn = torch.from_numpy(places).to(device), torch.from_numpy(drawn).to(device)
+    places, drawn = torch.from_numpy(places).to(device), uniform()
     when = torch.full((count, room), -1, device=device)
     rows = torch.arange(count, device=device)[:, None]
     for step, number in enumerate(numbers):
@@ -137,9 +153,15 @@ def _fill(model: Transformer, asked: list[np.ndarray], placed: list[np.ndarray] 
         wanted = places[rows, hidden]
         logits = model.exact_logits(model.hidden(tokens, packing, wanted.ravel()))
         logits[:, MASK] = float("-inf")
-        likeliest, words = (x.view(count, -1) for x in logits.softmax(-1).max(-1))
+        chances = logits.softmax(-1)
+        if temperature:
+            words = draw(logits, temperature, uniform()[rows, hidden].ravel())
+            likely = chances.gather(1, words[:, None])
+        else:
+            likely, words = chances.max(-1)
+        likely, words = likely.view(count, -1), words.view(count, -1)
         confidence = torch.zeros(count, room, device=device)
-        confidence[rows, hidden] = likeliest
+        confidence[rows, hidden] = likely
         priority = first(confidence, drawn)[rows, hidden]
         chosen = priority.argsort(dim=-1, descending=True, stable=True)[:, :number]
         tokens[wanted.gather(1, chosen)] = words.gather(1, chosen)
@@ -155,7 +177,7 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
     Args:
         max_new_tokens: the room.
         gap: by how much the positions of a response are shifted, one number or int [n].
-        way: steps, order and seed of `fill_in`.
+        way: steps, order, temperature and seed of `fill_in`.
     """
     asked = prompts(corpus, CONDITIONS[condition])
     gaps = np.broadcast_to(gap, len(asked)).tolist()
@@ -163,6 +185,10 @@ def respond(model: Transformer, corpus: Corpus, condition: str, *, max_new_token
               for prompt, shift in zip(asked, gaps, strict=True)]
     found = fill_in(model, asked, max_new_tokens, placed=placed, batch_size=batch_size,
                     title=title, **way)
-    ends = [np.flatnonzero(row == END) for row in found.ids]
-    return [row[:end[0] + 1] if len(end) else row
-            for row, end in zip(found.ids, ends, strict=True)]
+    return cut(found.ids)
+
+
+def cut(filled: np.ndarray) -> list[np.ndarray]:
+    """What was filled in ([n, room]) up to the first ``end``, or all where there is none."""
+    ends = [np.flatnonzero(row == END) for row in filled]
+    return [row[:end[0] + 1] if len(end) else row for row, end in zip(filled, ends, strict=True)]

@@ -219,7 +219,8 @@ def test_rejection_is_supervised_learning_of_right_answers(odd):
 def tuning(folder, settings: TuningConfig = SETTINGS, **changes) -> Tuner:
     examples = Batches(put_together(CORPUS, CONDITIONS["correct"], 1), 12, 2, 1)
     return tuner(fresh(), CORPUS, "correct", settings, TRAINING, examples=examples, seed=1,
-                 max_new_tokens=8, batch_size=8, folder=folder, follows_from={}, **changes)
+                 objective=grpo.OBJECTIVES.get(settings.after, Likelihood), max_new_tokens=8,
+                 batch_size=8, folder=folder, follows_from={}, **changes)
 
 
 @pytest.mark.parametrize("after", ["grpo", "rejection"])
@@ -254,7 +255,8 @@ def test_what_is_held_stays_to_the_bit(odd, tmp_path):
     learns = {name: torch.rand(weight.shape, generator=generator) < 0.5
               for name, weight in fresh().named_parameters()}
     training = TRAINING.model_copy(update={"weight_decay": 0.1})
-    make = partial(Tuner, settings=SETTINGS, training=training, seed=1, follows_from={})
+    make = partial(Tuner, settings=SETTINGS, training=training, objective=Policy, seed=1,
+                   follows_from={})
     model = fresh()
     after = make(model, rollouts(model), learns=learns, folder=tmp_path / "part").run().state_dict()
     for name, which in learns.items():

@@ -14,7 +14,7 @@ from helpers.batches import Batches
 from helpers.checkpoints import read_checkpoint
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import PLAN_PART, TRACE_PART, Recipe, build
-from helpers.experiments import EXPERIMENTS, diffusion
+from helpers.experiments import EXPERIMENTS, diffusion, grpo
 from helpers.language import SOLUTION
 from helpers.objectives import OBJECTIVES, TurnedBatches, turned
 from helpers.show.looks import png
@@ -108,8 +108,9 @@ def test_models_of_the_usual_objective_follow_from_no_other(tmp_path):
 def test_what_no_model_can_be(tmp_path):
     with pytest.raises(ScaleError, match="objective: got 'difusion', takes 'likelihood', "):
         SMOKE.varied([("objective", "difusion")])
-    with pytest.raises(ScaleError, match="objective: got 'diffusion' for a model that goes on"):
-        SMOKE.varied([("objective", "diffusion"), ("after", "grpo")])
+    with pytest.raises(ScaleError, match=r"objective: got 'backwards' for a model that goes on "
+                                         r"from another, takes 'likelihood' or 'diffusion'$"):
+        SMOKE.varied([("objective", "backwards"), ("after", "grpo")])
     run = Run(SMOKE, tmp_path)
     for name in set(OBJECTIVES) - {objectives.USUAL}:
         with pytest.raises(ValueError, match=f"given: got 'true' for .*, takes no trace.* {name}"):
@@ -146,12 +147,17 @@ def test_who_is_asked_what():
     more = set(EXPERIMENTS["diffusion_all_steps"].evaluations(LAPTOP)) - set(asked)
     assert len(more) == 2 * 4
     assert {dict(one.answering)["steps"] for one in more} == {"all"}
+    models = EXPERIMENTS["diffusion_reward"].models(LAPTOP)
+    assert {dict(model.variation).get("after") for model in models} == {
+        None, "grpo", "continued", "rejection"}
+    assert {model.before for model in models} - {None} == {
+        model for model in models if not model.before}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
     """The experiment in miniature, with its tables."""
-    text = TINY
+    text = TINY + "tuning: {tuning_steps: 2, mazes: 2, answers: 2, tuning_rate: 0.01}\n"
     for name, value in (("max_new_tokens", 140), ("snapshots", 1), ("validation_examples", 2),
                         ("train_examples", 96), ("test_examples", 8), ("warmup_steps", 1),
                         ("distributions", "[wilson, drunkards_walk]")):
@@ -162,8 +168,11 @@ def run(tmp_path_factory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(diffusion, "ASKED", 4)
         patch.setattr(diffusion, "NUMBERS", (1, 20, "all"))
-        found.asked = experiment.evaluations(scale)
-        train(found, experiment.models(scale))
+        found.asked = [*experiment.evaluations(scale), *(
+            one for one in diffusion.with_reward(scale)
+            if one.model.before and not one.model.has_trace)]
+        train(found, sorted({one.model for one in found.asked},
+                            key=lambda model: bool(model.before)))
         steps.evaluate(found, found.asked)
         found.made = experiment.analyse(found, found.asked)
     return found
@@ -180,6 +189,51 @@ def test_a_model_knows_its_room(run):
     assert rows["response_tokens"].max() <= about["room"]
     plain = read_checkpoint(run.store.use(run.model(other)))[0]["follows_from"]
     assert not {"room", "objective"} & set(plain)
+
+
+def test_what_goes_on_from_a_model_that_fills_in(run):
+    """It follows from that model and its room, and from random masks where answers are learnt."""
+    half = ("train_examples", 48)
+    base = ModelSpec("solution_only", 3, (("objective", "diffusion"), half))
+    own, examples = (ModelSpec("solution_only", 3, (("after", way), *base.variation))
+                     for way in ("grpo", "continued"))
+    assert own.before == examples.before == base
+    for spec, code, other in ((own, "unigrpo.MaskedRollouts", "diffusion.Denoising"),
+                              (examples, "diffusion.Denoising", "unigrpo.MaskedPolicy")):
+        product = run.model(spec)
+        assert f"helpers.{code}" in product.code
+        assert f"helpers.{other}" not in product.code
+        assert "helpers.diffusion.MaskedBatches" in product.code
+        assert product.settings["objective"] == "diffusion"
+        assert product.inputs[0].name == run.model(base).name
+        about, before = (read_checkpoint(run.store.use(run.model(one)))[0]["follows_from"]
+                         for one in (spec, base))
+        assert about["room"] == before["room"]
+        assert about["objective"] == "diffusion"
+    assert not [name for name in run.model(ModelSpec("correct", 3, (("after", "grpo"),))).code
+                if "diffusion" in name or "unmasking" in name]
+    seen = steps.metrics(run, own)
+    assert seen["off_by"].max() < 0.01
+    assert seen["cut_off"].notna().all()
+    answers = cost.training_flops(run, own) / cost.training_flops(run, examples)
+    assert answers == pytest.approx(8)  # twenty readings, one as it was; learning is three
+
+
+def test_tables_of_what_went_on(run):
+    paid = diffusion.paid(run.made)
+    shown = grpo.by_way(paid["rates"]).index.get_level_values("after")
+    assert [*dict.fromkeys(shown)] == ["before", "grpo", "continued", "rejection"]
+    pairs = grpo.by_pair(paid["effects"], "plan_valid").index
+    assert [*pairs] == [f"solution_only after {name}" for name in (
+        "grpo - solution_only", "continued - solution_only", "rejection - solution_only",
+        "grpo - solution_only after continued", "grpo - solution_only after rejection")]
+    assert [*grpo.ends(paid["along"]).index.get_level_values("after")] == ["grpo", "rejection"]
+    assert set(run.made["rates"]["seed"]) == {3}
+    assert not run.made["effects"]["quantity"].str.contains("after").any()
+    nothing = diffusion.paid({"rates": run.made["rates"]})
+    assert [len(table) for table in nothing.values()] == [0, 0, 0]
+    assert len(grpo.by_way(nothing["rates"])) == len(grpo.ends(nothing["along"])) == 0
+    assert len(grpo.by_pair(nothing["effects"], "plan_valid")) == 0
 
 
 def test_only_so_many_mazes_are_asked(run):

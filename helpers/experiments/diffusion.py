@@ -5,7 +5,8 @@ word by word with the plan backwards, which has the one advantage that diffusion
 beginning at the goal. All after equally many examples, half as many as the scale's: a diffusion
 model reads two to three times the words, since responses are filled up. It answers in few steps and
 in many, in four orders. Responses with a trace, one word a step, take longer than all else; they
-are a part of its own, ``diffusion_all_steps``.
+are a part of its own, ``diffusion_all_steps``. Another, ``diffusion_reward``, lets the diffusion
+models go on from answers of their own (`helpers.unigrpo`), beside the controls of `grpo`.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pandas as pd
 from helpers import differences, evaluation
 from helpers.checkpoints import load_model, read_checkpoint
 from helpers.conditions import CONDITIONS, prompts
+from helpers.experiments import grpo
 from helpers.experiments.latents import first
 from helpers.experiments.position import REALIGNED, asked_anew
 from helpers.experiments.regime import in_and_out
@@ -36,6 +38,7 @@ AS_IT_IS = "as it is"
 NUMBERS = (1, 5, STEPS, "all")  # of steps
 ASKED = 200  # mazes at most, where orders and numbers of steps are compared
 PART = ["condition", "seed", "distribution", "part"]
+REWARD = {"rates": ("after",), "effects": differences.COLUMNS, "along": grpo.ALONG}  # columns
 QUARTERS = ("first", "second", "third", "last")
 
 
@@ -50,8 +53,7 @@ def evaluations(scale: Scale) -> list[EvaluationSpec]:
 
 def with_all_steps(scale: Scale) -> list[EvaluationSpec]:
     """All objectives in and out of distribution, there also realigned; diffusion in other ways."""
-    half = ("train_examples", scale.train_examples // 2)
-    usual = every(scale, *((half, ("objective", name)) for name in NAMES),
+    usual = every(scale, *((_half(scale), ("objective", name)) for name in NAMES),
                   distributions=in_and_out(scale))
     far = [one for one in usual if one.distribution != scale.trained_on]
     some = (("mazes", ASKED),) if scale.test_examples > ASKED else ()
@@ -63,19 +65,51 @@ def with_all_steps(scale: Scale) -> list[EvaluationSpec]:
     return [*usual, *asked_anew(far, gap="realigned"), *decoded]
 
 
+def with_reward(scale: Scale) -> list[EvaluationSpec]:
+    """Diffusion models before and after they went on, in and out of distribution."""
+    ways = ((), grpo.GRPO, grpo.CONTINUED, grpo.REJECTION)
+    return every(scale, *((_half(scale), ("objective", DIFFUSION), *way) for way in ways),
+                 distributions=in_and_out(scale))
+
+
+def all_parts(scale: Scale) -> list[EvaluationSpec]:
+    """What any part asks."""
+    return list(dict.fromkeys([*with_all_steps(scale), *with_reward(scale)]))
+
+
+def _half(scale: Scale) -> tuple[str, int]:
+    return "train_examples", scale.train_examples // 2
+
+
 # ── tables ──────────────────────────────────────────────────────────────────────────────
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
-    """Rates of all that was asked; differences; in which order plans and traces are revealed."""
-    rows = {one: steps.all_rows(run, [one]) for one in evaluations}
+    """Rates of all that was asked; differences; in which order plans and traces are revealed; and
+    what became of models that went on."""
+    rows = {one: steps.all_rows(run, [one]) for one in evaluations if not one.model.before}
     usual = [one for one in rows if objective(one) == DIFFUSION and not one.answering
              and one.distribution == run.scale.trained_on]
     shown = pd.concat([revealed(run, one) for one in usual], ignore_index=True)
     return {"rates": pd.concat([_cell(*cell) for cell in rows.items()], ignore_index=True),
             "effects": pd.concat([effects(rows), directions(shown)], ignore_index=True),
+            **reward(run, evaluations),
             "revealed": shown.groupby(PART, sort=False, as_index=False).agg(
                 n=("maze", "size"), **{name: (name, "mean") for name in (*QUARTERS, "order")})}
+
+
+def reward(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
+    """Of the models that went on, and as they were before: tables of `grpo`, or empty ones."""
+    begun = {one.model.before for one in evaluations}
+    asked = [one for one in evaluations if one.model.before
+             or (one.model in begun and not one.answering)]
+    found = grpo.analyse(run, asked) if asked else {}
+    return {f"reward_{name}": table for name, table in _each(found).items()}
+
+
+def _each(found: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return {name: found.get(name, pd.DataFrame(columns=columns))
+            for name, columns in REWARD.items()}
 
 
 def objective(one: EvaluationSpec) -> str:
@@ -222,22 +256,32 @@ def by_way(rates: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
     return (100 * wide[[str(number) for number in NUMBERS if str(number) in wide]]).round(1)
 
 
+def paid(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables of models that went on, as `grpo` names and shows them; empty without such."""
+    return _each({name.removeprefix("reward_"): table for name, table in tables.items()
+                  if name.startswith("reward_")})
+
+
 def summary(run: Run) -> str:
-    """Plan validity by objective, and by way to answer."""
+    """Plan validity by objective, by way to answer, and by how models went on."""
     rates = pd.read_csv(run.file("diffusion", "rates.csv"), dtype={"steps": str})
+    rewarded = pd.read_csv(run.file("diffusion", "reward_rates.csv"))
     return "\n".join(["Plan validity, per cent [95 % interval]",
                       by_objective(usual(rates)).to_string(), "",
                       "Of diffusion models by order and number of steps, per cent",
-                      by_way(rates).to_string()])
+                      by_way(rates).to_string(), "",
+                      "Of diffusion models by how they went on, per cent [95 % interval]",
+                      grpo.by_way(rewarded).to_string()])
 
 
 def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
     return Experiment(
         question=question, notebook="22_diffusion", evaluations=evaluations, analyse=analyse,
-        summary=summary, tables=("rates", "effects", "revealed"),
-        figures=("diffusion", "steps"), folder="diffusion", gathers=with_all_steps)
+        summary=summary, tables=("rates", "effects", "revealed", *(f"reward_{n}" for n in REWARD)),
+        figures=("diffusion", "steps"), folder="diffusion", gathers=all_parts)
 
 
 EXPERIMENTS = {
     "diffusion": _experiment("Does a model that fills its answer in need a trace?", evaluations),
-    "diffusion_all_steps": _experiment("And if it reveals a trace word by word?", with_all_steps)}
+    "diffusion_all_steps": _experiment("And if it reveals a trace word by word?", with_all_steps),
+    "diffusion_reward": _experiment("And if it is paid for valid plans?", with_reward)}

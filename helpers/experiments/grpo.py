@@ -8,6 +8,7 @@ import pandas as pd
 
 from helpers import differences, evaluation
 from helpers.experiments.regime import in_and_out
+from helpers.grpo import TuningConfig
 from helpers.study import steps
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
@@ -29,8 +30,8 @@ def evaluations(scale: Scale) -> list[EvaluationSpec]:
 
 
 def name_of(model: ModelSpec) -> str:
-    """``grpo``: how a model went on."""
-    return NAMES[model.variation]
+    """``grpo``: how a model went on, whatever else there is to it."""
+    return NAMES[tuple(entry for entry in model.variation if entry[0] in TuningConfig.model_fields)]
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
@@ -87,7 +88,7 @@ def by_way(rates: pd.DataFrame, rate: str = "plan_valid") -> pd.DataFrame:
     """A rate in per cent [95 % interval], ways of going on one below the other."""
     shown = {way: evaluation.percent_table(part, rate)
              for way, part in rates.groupby("after", sort=False)}
-    return pd.concat(shown, names=["after"])
+    return pd.concat(shown, names=["after"]) if shown else pd.DataFrame()
 
 
 def by_pair(effects: pd.DataFrame, rate: str) -> pd.DataFrame:
@@ -104,6 +105,8 @@ def by_pair(effects: pd.DataFrame, rate: str) -> pd.DataFrame:
 def ends(along: pd.DataFrame, most: int = 10) -> pd.DataFrame:
     """Means of the first and of the last steps of each training of own answers, half at most."""
     own = along.dropna(subset="plan_valid")
+    if own.empty:
+        return own
     shown = ["plan_valid", "trace_valid", "trace_published", "trace_tokens", "no_spread", "cut_off"]
     steps = min(most, int(own["step"].max()) // 2)
     key = [own[name] for name in ("condition", "seed", "after")]

@@ -20,6 +20,7 @@ from helpers.model import ModelConfig
 from helpers.study.runs import Run
 from helpers.study.scale import Scale
 from helpers.study.specs import ModelSpec
+from helpers.unmasking import STEPS
 
 SHARE = 0.4  # of its largest matrix product a core's training reaches (docs/performance.md)
 SAMPLE = 64  # examples that stand for all
@@ -63,8 +64,12 @@ def training_flops(run: Run, spec: ModelSpec) -> float:
     """Floating-point operations of one training, going by a few of its examples."""
     scale = run.scale_of(spec)
     examples = scale.steps() * scale.training.batch_size // (2 if spec.staged else 1)
-    if spec.tuned:  # each answer is written, which takes about as long as to learn from it
-        examples = 2 * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
+    if spec.tuned:
+        # each answer is written, which takes about as long as to learn from it; or filled in, and
+        # read once more as it was, where learning takes as long as three readings
+        own = scale.tuning.after in scale.learning.from_answers
+        passes = 1 + own * ((STEPS + 1) / 3) if scale.learning.sees_all else 2
+        examples = passes * scale.tuning.tuning_steps * scale.tuning.mazes * scale.tuning.answers
     few = tuple(run.parameters(spec).items())
     return work(scale, spec.condition, spec.seed, SAMPLE, few).flops * examples
 

@@ -135,9 +135,10 @@ class Scale(_Section):
             self.transformer()
         except ValueError as error:
             raise ValueError(f"model.{error}") from None
-        if self.tuning.after != "nothing" and self.objective != USUAL:
+        if self.tuning.after != "nothing" and not self.learning.from_answers:
+            able = [repr(name) for name, entry in OBJECTIVES.items() if entry.from_answers]
             raise ValueError(f"objective: got {self.objective!r} for a model that goes on from "
-                             f"another, takes {USUAL!r}")
+                             f"another, takes {' or '.join(able)}")
         if self.model.loops and self.objective != USUAL:
             raise ValueError(f"objective: got {self.objective!r} for a looped model, takes "
                              f"{USUAL!r}")

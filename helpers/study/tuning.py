@@ -18,7 +18,6 @@ from helpers.checkpoints import load_model
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Corpus
 from helpers.engine.files import sha256
-from helpers.grpo import OBJECTIVES
 from helpers.layouts import GAPS, PROMPTS
 from helpers.model import Transformer
 from helpers.study.products import Product
@@ -41,18 +40,22 @@ def product(scale: Scale, spec: ModelSpec, model_of: Callable[[ModelSpec], Produ
     training, tuning = scale.training, scale.tuning
     settings = {"condition": spec.condition, "seed": spec.seed, "parameters": parameters,
                 "model": scale.transformer().shape(), "training": training.effective(),
-                "tuning": tuning.effective()}
-    starts = [load_model, tuner, going_on]
-    if tuning.after in OBJECTIVES:
+                "tuning": tuning.effective(), **scale.unusual()}
+    starts, learning = [load_model, tuner, going_on, objective(scale)], scale.learning
+    if tuning.after in learning.from_answers and not learning.sees_all:
         settings["max_new_tokens"] = scale.decoding.max_new_tokens
-        starts.append(OBJECTIVES[tuning.after])
-    else:
+    else:  # from its examples, or the room that the longest of them takes
         starts += [put_together, CONDITIONS[spec.condition].traces, GAPS[training.gap],
-                   PROMPTS[training.prompts]]
+                   PROMPTS[training.prompts], learning.batches]
     inputs = [model_of(spec.before), *map(model_of, spec.masked_by), corpus]
     return Product(f"model {spec.name}", (f"models/{spec.name}/model.safetensors",
                                           f"models/{spec.name}/metrics.jsonl"),
                    settings, tuple(starts), "17_grpo", tuple(inputs))
+
+
+def objective(scale: Scale) -> type:
+    """What makes gradients: from own answers, or as its training did."""
+    return scale.learning.from_answers.get(scale.tuning.after, scale.learning.learns)
 
 
 def going_on(scale: Scale, spec: ModelSpec, corpus: Corpus, parameters: dict,
@@ -78,11 +81,14 @@ def going_on(scale: Scale, spec: ModelSpec, corpus: Corpus, parameters: dict,
                           tuning.only, spec.seed)
     about = {"condition": spec.condition, "parameters": parameters,
              "corpus": {**corpus.recipe.__dict__, "sha256": corpus.sha256},
-             "before": sha256(start), "tuning": tuning.effective()}
+             "before": sha256(start), "tuning": tuning.effective(), **scale.unusual()}
+    examples, longest = examples_again(scale, spec, corpus, parameters), None
+    if scale.learning.sees_all:
+        about["room"] = longest = examples.room
     return tuner(model(), corpus, spec.condition, tuning, scale.training,
-                 examples=examples_again(scale, spec, corpus, parameters),
+                 objective=objective(scale), examples=examples,
                  before=model() if tuning.kl and tuning.after == "grpo" else None, learns=learns,
-                 seed=spec.seed, max_new_tokens=scale.decoding.max_new_tokens,
+                 seed=spec.seed, max_new_tokens=longest or scale.decoding.max_new_tokens,
                  batch_size=scale.decoding.batch_size, folder=folder, follows_from=about,
                  title=f"training {spec.name}", device=device)
 
@@ -93,8 +99,9 @@ def examples_again(scale: Scale, spec: ModelSpec, corpus: Corpus, parameters: di
     examples = put_together(corpus, CONDITIONS[spec.condition], spec.seed, **parameters)
     (seed,) = np.random.SeedSequence([spec.seed, tuning.draws, 0x61]).generate_state(1)
     size = min(tuning.mazes * tuning.answers, len(examples))
-    batches = Batches(examples, size, ceil(tuning.tuning_steps / (len(examples) // size)),
-                      int(seed), gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
+    batches = scale.learning.batches(
+        examples, size, ceil(tuning.tuning_steps / (len(examples) // size)), int(seed),
+        gap=GAPS[training.gap], prompts=PROMPTS[training.prompts])
     batches.steps = tuning.tuning_steps
     return batches
 
