@@ -52,6 +52,11 @@ def test_numbers_in_sentences_are_the_published_ones():
     four = {"plan_weight": 4, "seed": 1}
     moved = {"trained_gap": "none", "answered_gap": 1}
     realigned = {"trained_gap": "none", "answered": "realigned"}
+    gaps = {"trained_gap": "random", "answered": "as_is", "given": "nothing"}
+    share = pd.read_csv(RESULTS / "position" / "effects.csv").set_index(
+        ["quantity", "distribution"]).loc[
+            ("plan_valid: (solution_only with gaps - solution_only) / (swapped - solution_only)",
+             walk), "estimate"]
     expected = [
         f"{100 * lead['estimate']:.1f} points ahead of no trace ({100 * lead['low']:.1f} to "
         f"{100 * lead['high']:.1f} over seeds and grids)",
@@ -66,6 +71,10 @@ def test_numbers_in_sentences_are_the_published_ones():
         f"has {valid(position, none, walk, **realigned)} % instead of {valid(main, none, walk)};",
         f"falls to {valid(position, none, wilson, **moved)} %, while `swapped` stays at "
         f"{valid(position, swapped, wilson, **moved)} (seed 1).",
+        f"still ahead there: {valid(position, swapped, walk, **gaps)} % to "
+        f"{valid(position, none, walk, **gaps)} without a trace and "
+        f"{valid(position, correct, walk, **gaps)} of `correct`.",
+        f"no trace {100 * share:.1f} % of the lead",
         f"plans right in {valid(given, correct, wilson, given='other')} %, `swapped` in "
         f"{valid(given, swapped, wilson, given='other')};",
         f"`swapped` does in {valid(given, swapped, wilson, given='empty')}.",
