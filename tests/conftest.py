@@ -1,5 +1,6 @@
 """What several test modules ask for."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -34,3 +35,13 @@ def alone(one_thread):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PROGRESS_FOLDER", raising=False)
         yield
+
+
+@pytest.fixture
+def odd(monkeypatch):
+    """Right is what begins with an odd word, so that an untrained model has spread."""
+    def rewarded(mazes, answers, opening):
+        rewards = np.array([float(ids[0] % 2) for ids in answers])
+        return rewards, {"plan_valid": rewards.mean()}
+
+    monkeypatch.setattr("helpers.grpo.rewarded", rewarded)

@@ -51,16 +51,6 @@ def own_answers(condition: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
                     for i in range(len(CORPUS))]
 
 
-@pytest.fixture
-def odd(monkeypatch):
-    """Right is what begins with an odd token, so that an untrained model has spread."""
-    def rewarded(mazes, answers, opening):
-        rewards = np.array([float(ids[0] % 2) for ids in answers])
-        return rewards, {"plan_valid": rewards.mean()}
-
-    monkeypatch.setattr(grpo, "rewarded", rewarded)
-
-
 # ── answers and what they are worth ─────────────────────────────────────────────────────
 
 

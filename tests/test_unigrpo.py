@@ -7,6 +7,7 @@ import pytest
 import torch
 from models import scrambled
 from test_diffusion import of_texts
+from test_grpo import MODEL, SETTINGS, TRAINING
 from test_training import assert_same_run
 
 from helpers import grpo, unigrpo
@@ -15,8 +16,7 @@ from helpers.corpus import Recipe, build
 from helpers.diffusion import MASK, Denoising, MaskedBatches, masked, seeing_all
 from helpers.grpo import Sampled, TuningConfig, batch_of
 from helpers.language import END, REASONING
-from helpers.model import ModelConfig, Transformer
-from helpers.optimisation import TrainingConfig
+from helpers.model import Transformer
 from helpers.tuner import Tuner, tuner
 from helpers.unigrpo import MaskedImitation, MaskedPolicy, MaskedRollouts, random_masks
 from helpers.unmasking import cut, fill_in
@@ -25,25 +25,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOM = 9
 CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 30))
-MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=160, width=16, layers=1, heads=2,
-                    kv_heads=1, mlp_width=16)
-SETTINGS = TuningConfig(after="grpo", tuning_steps=6, mazes=3, answers=4, tuning_rate=0.01)
-TRAINING = TrainingConfig(snapshots=2, micro_batch_tokens=300)
 
 
 def rollouts(model: Transformer, settings: TuningConfig = SETTINGS, **changes) -> MaskedRollouts:
     return MaskedRollouts(model, CORPUS, "correct", settings, grpo.advantages, seed=1,
                           max_new_tokens=ROOM, batch_size=8, **changes)
-
-
-@pytest.fixture
-def odd(monkeypatch):
-    """Right is what begins with an odd word, so that an untrained model has spread."""
-    def rewarded(mazes, answers, opening):
-        rewards = np.array([float(ids[0] % 2) for ids in answers])
-        return rewards, {"plan_valid": rewards.mean()}
-
-    monkeypatch.setattr(grpo, "rewarded", rewarded)
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────
