@@ -8,7 +8,6 @@ alone, and of as many others, says whether it takes those.
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from helpers import differences, evaluation, subnetwork
 from helpers.experiments.grpo import CONTINUED, GRPO
@@ -89,7 +88,8 @@ def unchanged(changed: pd.DataFrame, distribution: str) -> pd.DataFrame:
                 (f"unchanged in bfloat16, {name}", 1 - part["in_bfloat16"]),
                 (f"unchanged: in bfloat16 - at all, {name}", part["at_all"] - part["in_bfloat16"])):
             seeds, mean = len(shares), shares.mean()
-            reach = t.ppf(0.975, seeds - 1) * shares.std() / np.sqrt(seeds) if seeds > 1 else 0.0
+            spread = differences.quantile(seeds - 1) * shares.std() if seeds > 1 else 0.0
+            reach = spread / np.sqrt(seeds)
             table.append([quantity, distribution, mean, mean - reach, mean + reach, seeds,
                           int(part["entries"].iloc[0])])
     return pd.DataFrame(table, columns=differences.COLUMNS)
