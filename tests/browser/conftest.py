@@ -1,67 +1,23 @@
-"""A browser for tests: headless Chromium through Playwright, on pages served from this project.
-
-They ask for ``chromium`` of the system and for the package ``playwright`` (its Python part alone).
-"""
-
-import functools
-import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+"""A browser for tests, on pages served from this project."""
 
 import pytest
-from playwright.sync_api import sync_playwright
+from chromium import launched, served
 
 from helpers.engine.files import PROJECT
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-BLANK = b'<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Blank</title></html>'
-
-
-class Files(SimpleHTTPRequestHandler):
-    """The project's files, and an empty page at ``/blank``."""
-
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".js": "text/javascript"}
-
-    def do_GET(self):
-        if self.path != "/blank":
-            super().do_GET()
-            return
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(BLANK)))
-        self.end_headers()
-        self.wfile.write(BLANK)
-
-    def end_headers(self):
-        self.send_header("Cache-Control", "no-store")
-        super().end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="session")
 def site():
-    """The address of the project's folder, without a slash at its end."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0),
-                                 functools.partial(Files, directory=str(PROJECT)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    """The address of the project's folder."""
+    with served(PROJECT) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium, without a window."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not program:
-        pytest.fail("chromium: got none, takes the system's (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, headless=True, args=FLAGS)
+    """Chromium for all tests."""
+    with launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,11 @@ Letters and edges depend on the machine's fonts and browser, so the files differ
 although they show the same.
 """
 
-import functools
-import shutil
 import tempfile
-import threading
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from conftest import FLAGS, Files
-from playwright.sync_api import Page, sync_playwright
+from chromium import launched, served
+from playwright.sync_api import Page
 
 from helpers.engine.files import PROJECT
 from helpers.show.site import build_page
@@ -56,22 +52,16 @@ PICTURES = {search: {"viewport": {"width": 1280, "height": 900}},
 
 def main() -> None:
     """Builds the site in a folder of its own and takes all pictures."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
         build_page(Path(folder), PROJECT / "results")
-        server = ThreadingHTTPServer(("127.0.0.1", 0),
-                                     functools.partial(Files, directory=folder))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        for take, how in PICTURES.items():
-            page = browser.new_page(reduced_motion="reduce", **how)
-            page.set_default_timeout(PATIENCE)
-            page.goto(f"http://127.0.0.1:{server.server_port}/explorer/index.html")
-            page.wait_for_selector(".bt .board")
-            take(page)
-            page.close()
-        browser.close()
-        server.shutdown()
+        with served(Path(folder)) as address:
+            for take, how in PICTURES.items():
+                page = browser.new_page(reduced_motion="reduce", **how)
+                page.set_default_timeout(PATIENCE)
+                page.goto(f"{address}/explorer/index.html")
+                page.wait_for_selector(".bt .board")
+                take(page)
+                page.close()
 
 
 if __name__ == "__main__":

@@ -3,16 +3,15 @@
 The pages are those that `build_page` writes, with the smallest published models.
 """
 
-import functools
 import gzip
 import json
 import re
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import numpy as np
 import pytest
+from chromium import served
 from playwright.sync_api import expect
 
 from helpers.astar import solve
@@ -41,12 +40,8 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(PROJECT / "results" / "smoke", folder / "results" / "smoke")
     build_page(folder / "site", folder / "results")
-    server = ThreadingHTTPServer(("127.0.0.1", 0),
-                                 functools.partial(Quiet, directory=str(folder / "site")))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served(folder / "site", Quiet) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
