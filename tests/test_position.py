@@ -276,6 +276,13 @@ def test_something_is_claimed_of_each_experiment():
     assert not unclaimed
 
 
+def test_claims_name_the_experiment_that_makes_their_number():
+    for claim in claims.CLAIMS:
+        if claim.experiment:
+            folder = EXPERIMENTS[claim.experiment].folder
+            assert claim.table.startswith(f"{folder}/"), claim
+
+
 def test_the_page_of_claims_is_what_the_results_say():
     assert claims.PAGE.read_text(encoding="utf-8") == claims.page()
 

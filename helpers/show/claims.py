@@ -35,6 +35,7 @@ class Claim:
         claimed: ``above`` (more than 0), ``below`` (less than 0), ``not below`` (at most `SAME`
             less than 0), ``not above`` (at most `SAME`), ``more`` (more than `SAME`), ``half`` (a
             share of more than one half).
+        experiment: which makes that number, where it is not named as the table's folder.
     """
 
     says: str
@@ -43,11 +44,13 @@ class Claim:
     quantity: str
     distributions: tuple[str, ...]
     claimed: str = "above"
+    experiment: str = ""
 
 
 PAPER, PERFORMATIVE = "Stechly et al. 2025", "Palod et al. 2025"
 DUALFORMER, FILLER = "Su et al. 2024", "Pfau et al. 2024"
 COCONUT, ICOT = "Hao et al. 2024", "Deng et al. 2024"
+MMADA = "Yang et al. 2025"
 FEW = "Mukherjee et al. 2025"
 BOTH = ("wilson", "drunkards_walk")
 LENGTH = "length of trace with that of A*'s"
@@ -157,10 +160,20 @@ CLAIMS = (
     Claim("It reveals a plan from the goal to the start (rank correlation of place and step)",
           "asked here", "diffusion/effects.csv", "order of the plan, solution_only diffusion",
           ("wilson",), "below"),
+    *(Claim(f"A reward for valid plans makes those that it fills in better, `{condition}`", MMADA,
+            "diffusion/reward_effects.csv", f"plan_valid: {condition} after grpo - {condition}",
+            ("wilson",), experiment="diffusion_reward")
+      for condition in ("solution_only", "correct", "swapped")),
+    *(Claim(f"And better than as many supervised steps more, `{condition}`", "asked here",
+            "diffusion/reward_effects.csv",
+            f"plan_valid: {condition} after grpo - {condition} after continued", ("wilson",),
+            experiment="diffusion_reward") for condition in ("solution_only", "correct", "swapped")),
     *(Claim(f"{says} `{other}` plans better than no trace", "asked here", "compute/effects.csv",
-            f"plan_valid: {other} - solution_only{budget}", ("wilson", "drunkards_walk"))
-      for says, budget in (("After equally many operations,", " at equal FLOPs"),
-                           ("After equally many words of responses,", " at equal response tokens"))
+            f"plan_valid: {other} - solution_only{budget}", ("wilson", "drunkards_walk"),
+            experiment=experiment)
+      for says, budget, experiment in (
+          ("After equally many operations,", " at equal FLOPs", "compute"),
+          ("After equally many words of responses,", " at equal response tokens", "compute_words"))
       for other in ("correct", "swapped")),
     Claim("A trace of another maze is room alone: filler plans as well", "asked here",
           "compute/effects.csv", "plan_valid: swapped - filler drawn", ("wilson", "drunkards_walk"),
@@ -325,7 +338,8 @@ def page(results: Path = PROJECT / "results") -> str:
         for claim in CLAIMS:
             found = list(rows(claim, results / scale))
             if all(row[-1] == NO_RESULT for row in found):
-                unseen.setdefault(Path(claim.table).parent.name or "headline", []).append(claim)
+                experiment = claim.experiment or Path(claim.table).parent.name or "headline"
+                unseen.setdefault(experiment, []).append(claim)
             else:
                 lines += found
         parts += [f"## Scale `{scale}`\n", *(f"| {' | '.join(line)} |" for line in lines), ""]

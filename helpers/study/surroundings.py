@@ -17,6 +17,10 @@ from helpers.engine.files import PROJECT
 PERSONAL = ("PYTHON", "PYTEST_", "IPYTHON", "JUPYTER", "PAPERMILL_", "MPL", "MATPLOTLIB",
             "SNAKEMAKE_", "TQDM_", "XDG_", "LC_", "LANG", "BASH_ENV")
 
+# glibc keeps what a training step frees for the next instead of asking the system for new pages,
+# which is a fifteenth of a step (docs/performance.md)
+MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+
 
 def environment() -> dict[str, str]:
     """The environment variables for a headless process; its configuration lies in ``.cache``.
@@ -29,7 +33,7 @@ def environment() -> dict[str, str]:
     own.mkdir(exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PERSONAL)}
     programs = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
-    return kept | {
+    return MEMORY | kept | {
         "PATH": programs, "PYTHONPATH": str(PROJECT), "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1",
         "LC_ALL": "C.UTF-8", PLACE: str(place),
         # kernels: those of this environment, before any other
