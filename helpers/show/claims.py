@@ -167,7 +167,8 @@ CLAIMS = (
     *(Claim(f"And better than as many supervised steps more, `{condition}`", "asked here",
             "diffusion/reward_effects.csv",
             f"plan_valid: {condition} after grpo - {condition} after continued", ("wilson",),
-            experiment="diffusion_reward") for condition in ("solution_only", "correct", "swapped")),
+            experiment="diffusion_reward")
+      for condition in ("solution_only", "correct", "swapped")),
     *(Claim(f"{says} `{other}` plans better than no trace", "asked here", "compute/effects.csv",
             f"plan_valid: {other} - solution_only{budget}", ("wilson", "drunkards_walk"),
             experiment=experiment)
