@@ -325,28 +325,30 @@ lies above zero, *contradicted* where it lies below, *not seen* where it rules o
 points, and otherwise the data cannot tell. A claim that it is *as good*, or that there is nothing,
 allows for {same} points. All of it holds for small models on small mazes.
 """
-OPEN = "**No result yet**, `make study SCALE={scale} EXPERIMENT={experiment}`\n"
+OPEN = "**No result yet**, `make study EXPERIMENT={experiment}`\n"
 
 
 def page(results: Path = PROJECT / "results") -> str:
-    """The whole page, Markdown: for each scale what was seen, then what was not asked yet."""
+    """The whole page, Markdown: for each scale what was seen, then what no scale was asked yet."""
     parts = [HEAD.format(same=f"{100 * SAME:g}")]
     names = ("claim", "whose", "mazes", "estimate", "interval", "n", "seeds", "verdict")
+    unseen = list(CLAIMS)
     for scale in sorted(folder.name for folder in results.iterdir()
-                        if (folder / "headline.csv").exists() and folder.name != "smoke") or [
-                            "laptop"]:
-        lines, unseen = [names, ["---"] * len(names)], {}
+                        if (folder / "headline.csv").exists() and folder.name != "smoke"):
+        lines = [names, ["---"] * len(names)]
         for claim in CLAIMS:
             found = list(rows(claim, results / scale))
-            if all(row[-1] == NO_RESULT for row in found):
-                experiment = claim.experiment or Path(claim.table).parent.name or "headline"
-                unseen.setdefault(experiment, []).append(claim)
-            else:
+            if any(row[-1] != NO_RESULT for row in found):
                 lines += found
+                unseen = [other for other in unseen if other != claim]
         parts += [f"## Scale `{scale}`\n", *(f"| {' | '.join(line)} |" for line in lines), ""]
-        for experiment, claims in unseen.items():
-            parts += [OPEN.format(scale=scale, experiment=experiment),
-                      *(f"- {claim.says} ({claim.source})" for claim in claims), ""]
+    by_experiment: dict[str, list[Claim]] = {}
+    for claim in unseen:
+        experiment = claim.experiment or Path(claim.table).parent.name or "headline"
+        by_experiment.setdefault(experiment, []).append(claim)
+    for experiment, claims in by_experiment.items():
+        parts += [OPEN.format(experiment=experiment),
+                  *(f"- {claim.says} ({claim.source})" for claim in claims), ""]
     return "\n".join(parts)
 
 
