@@ -57,6 +57,17 @@ def run(scale, tmp_path_factory) -> Run:
     return whole_study(scale, tmp_path_factory.mktemp("first"))
 
 
+def test_a_run_computes_on_one_thread_unless_told_otherwise(scale, tmp_path, monkeypatch):
+    for said, threads in (("2", 2), (None, 1)):
+        torch.set_num_threads(2)
+        if said:
+            monkeypatch.setenv("OMP_NUM_THREADS", said)
+        else:
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        Run(scale, tmp_path)
+        assert torch.get_num_threads() == threads
+
+
 def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")
             if path.is_file() and not path.name.endswith("lock")}

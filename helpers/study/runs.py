@@ -63,6 +63,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._varied: dict[tuple, Scale] = {}  # checking a scale takes a while
         self.store = Store(self.folder, keep=os.environ.get(KEEP) == "1")
+        one_thread()
 
     def file(self, *parts: str) -> Path:
         """A file of the run, such as ``headline.csv``; the folder it is in is made."""
@@ -276,6 +277,16 @@ def machine() -> dict:
             "bfloat16": has_bfloat16(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version()}
+
+
+def one_thread() -> None:
+    """Has PyTorch compute on one thread, as in the steps of a study, unless OMP_NUM_THREADS is set.
+
+    How sums are rounded follows from how many there are: on some processors a model trained in a
+    notebook would otherwise be another than the study's.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 def device() -> str:
