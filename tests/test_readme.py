@@ -32,9 +32,9 @@ def test_headline_numbers_are_the_published_ones():
         assert rates in [cell.strip() for cell in row.split("|")], (condition, distribution)
 
 
-def valid(table: str, condition: str, distribution: str, **cell) -> str:
+def valid(table: str, condition: str, distribution: str, results: Path = RESULTS, **cell) -> str:
     """Valid plans in one cell of a published table, in per cent, its seeds side by side."""
-    found = pd.read_csv(RESULTS / table).sort_values("seed")
+    found = pd.read_csv(results / table).sort_values("seed")
     for name, value in (cell | {"condition": condition, "distribution": distribution}).items():
         found = found[found[name] == value]
     return " · ".join(f"{100 * rate:.1f}" for rate in found["plan_valid"])
@@ -57,7 +57,18 @@ def test_numbers_in_sentences_are_the_published_ones():
         ["quantity", "distribution"]).loc[
             ("plan_valid: (solution_only with gaps - solution_only) / (swapped - solution_only)",
              walk), "estimate"]
+    small = RESULTS.parent / "small"
+    walks, wilsons = ([valid(main, name, kind, small) for name in (swapped, correct, none)]
+                      for kind in (walk, wilson))
+    ahead, behind = (pd.read_csv(small / "differences.csv").set_index(
+        ["quantity", "distribution"]).loc["plan_valid: swapped - correct"].loc[kind] * 100
+        for kind in (walk, wilson))
     expected = [
+        f"`swapped` has {walks[0]} %, `correct` {walks[1]}, no trace {walks[2]}; on Wilson mazes "
+        f"{wilsons[0]}, {wilsons[1]} and {wilsons[2]}.",
+        f"`swapped` is {ahead['estimate']:.1f} points ahead of `correct` out of distribution "
+        f"({ahead['low']:.1f} to {ahead['high']:.1f}), and {-behind['estimate']:.1f} behind in it "
+        f"({-behind['high']:.1f} to {-behind['low']:.1f}).",
         f"{100 * lead['estimate']:.1f} points ahead of no trace ({100 * lead['low']:.1f} to "
         f"{100 * lead['high']:.1f} over seeds and grids)",
         f"no trace has {valid(regime, none, wilson, rows=8)} %, `correct` "

@@ -49,8 +49,9 @@ def test_llama_cpp_writes_the_published_answers(exported, distribution):
     settings = xllamacpp.CommonParams()
     settings.model.path, settings.n_ctx, settings.n_parallel = str(path), 1024, 1
     settings.special, settings.cpuparams.n_threads = True, 1  # ``end`` is written out
-    # by default it keeps keys and values in float16
+    # by default it keeps keys and values in float16, and rounds in attention
     settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     server = xllamacpp.Server(settings)
     for prompt, ours in zip(asked[:ASKED], stored.responses, strict=False):
         answer = server.handle_completions({"prompt": decode(prompt), "n_predict": 480,
