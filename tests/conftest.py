@@ -30,6 +30,15 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
+def float32():
+    """No products in bfloat16, whatever the machine: for tests that hold numbers to others."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("engine.precision", "optimisation"):
+            patch.setattr(f"helpers.{module}.has_bfloat16", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module")
 def alone(one_thread):
     """One thread and no folder for bars, whatever the machine and its settings."""
     with pytest.MonkeyPatch.context() as patch:

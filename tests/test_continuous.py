@@ -38,7 +38,7 @@ from helpers.optimisation import TrainingConfig
 from helpers.responses import respond
 from helpers.training import Likelihood, to_tensors, token_weights
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "float32")
 
 CORPUS = build(Recipe("drunkards_walk", 4, 4, "train", 1, "indexed", 40))  # prompts of all lengths
 MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=250, width=16, layers=2, heads=2,

@@ -22,7 +22,7 @@ from helpers.optimisation import TrainingConfig
 from helpers.training import Trainer
 from helpers.unmasking import BLOCKS, ORDERS, fill_in, schedule
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "float32")
 
 CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 40))
 MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=200, width=16, layers=2, heads=2,

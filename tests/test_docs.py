@@ -108,6 +108,8 @@ def test_the_course_knows_what_the_notebooks_show():
                                   "show the smoke scale", course)
     assert numbers(laptop) == shown["laptop"]
     assert numbers(smoke) == shown["smoke"]
+    (small,) = re.findall(r"; ([\d, toand]+) shows? the scale `small`", course)
+    assert numbers(small) == shown["small"]
 
 
 def numbers(text: str) -> set[int]:

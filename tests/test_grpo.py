@@ -20,7 +20,7 @@ from helpers.optimisation import TrainingConfig
 from helpers.training import Likelihood
 from helpers.tuner import Tuner, tuner
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "float32")
 
 CORPUS = build(Recipe("wilson", 4, 4, "train", 1, "indexed", 60))
 MODEL = ModelConfig(vocabulary=CORPUS.vocabulary.size, context=160, width=16, layers=1, heads=2,

@@ -22,7 +22,7 @@ from helpers.model import Cache, ModelConfig, Transformer, prefill, step
 from helpers.optimisation import TrainingConfig
 from helpers.training import Trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "float32")
 
 CORPUS = drawn(Recipe("wilson", 4, 4, "train", 1, "indexed", 40))
 SHAPE = {"vocabulary": CORPUS.vocabulary.size, "width": 16, "heads": 2, "kv_heads": 1,

@@ -217,7 +217,7 @@ def test_every_cell_twice(tiny):
                          ("12_coupling", "laptop/coupling"), ("13_length", "laptop/length"),
                          ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
                          ("19_convergence", "smoke/convergence"), ("20_spectrum", "smoke/spectrum"),
-                         ("21_searchformer", "smoke/searchformer"),
+                         ("21_searchformer", "small/searchformer"),
                          ("22_diffusion", "smoke/diffusion"), ("23_compute", "smoke/compute"),
                          ("24_continuous", "smoke/continuous")):
         assert run_cells(name, 2)["folder"] == PROJECT / "results" / folder

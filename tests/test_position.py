@@ -123,7 +123,7 @@ def test_what_is_given_is_part_of_the_answer(run, given):
         respond(model, mazes, "solution_only", max_new_tokens=20, traces=traces)
 
 
-def test_how_likely_the_right_plan_is(run):
+def test_how_likely_the_right_plan_is(run, float32):
     """One maze at a time, without packing, the same sums."""
     model = scrambled(replace(TINY.transformer(), context=400))
     mazes = steps.corpus(run, run.corpus("test", "searchformer"))

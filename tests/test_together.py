@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,11 +77,8 @@ def in_processes(count: int, work, *args) -> list:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _exact():
-    """float32 everywhere: what differs is the order of sums alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "autocast", lambda device: nullcontext())
-        yield
+def _exact(float32):
+    """What differs is the order of sums alone."""
 
 
 @pytest.fixture(scope="module")

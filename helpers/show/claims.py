@@ -53,6 +53,7 @@ COCONUT, ICOT = "Hao et al. 2024", "Deng et al. 2024"
 MMADA = "Yang et al. 2025"
 FEW = "Mukherjee et al. 2025"
 BOTH = ("wilson", "drunkards_walk")
+OUT = ("drunkards_walk", "searchformer")
 LENGTH = "length of trace with that of A*'s"
 ENDLESS = "answers without end that could have one"
 SURER = "surer of the trace if the plan is valid, above one half"
@@ -60,12 +61,11 @@ CLAIMS = (
     Claim("Other mazes' traces serve as well as a maze's own, in distribution", PAPER,
           "differences.csv", "plan_valid: swapped - correct", ("wilson", ), "not below"),
     Claim("Other mazes' traces serve better than a maze's own, out of distribution", PAPER,
-          "differences.csv", "plan_valid: swapped - correct", ("drunkards_walk", "searchformer")),
+          "differences.csv", "plan_valid: swapped - correct", OUT),
     Claim("Another maze's trace is better than none, in distribution", "asked here",
           "differences.csv", "plan_valid: swapped - solution_only", ("wilson",)),
     Claim("Another maze's trace is better than none, out of distribution", "asked here",
-          "differences.csv", "plan_valid: swapped - solution_only",
-          ("drunkards_walk", "searchformer")),
+          "differences.csv", "plan_valid: swapped - solution_only", OUT),
     Claim("A model without a trace regains some of what it lost when its response begins where it "
           "did in training", "ours", "position/effects.csv",
           "plan_valid: solution_only realigned - solution_only", ("drunkards_walk",)),
@@ -74,11 +74,10 @@ CLAIMS = (
     Claim("Gaps in training do for a model without a trace what other mazes' traces do: more than "
           "half of their lead", "ours", "position/effects.csv",
           "plan_valid: (solution_only with gaps - solution_only) / (swapped - solution_only)",
-          ("drunkards_walk", "searchformer"), "half"),
+          OUT, "half"),
     Claim("With gaps for all, other mazes' traces are still better than a maze's own, out of "
           "distribution", "asked here", "position/effects.csv",
-          "plan_valid: swapped with gaps - correct with gaps",
-          ("drunkards_walk", "searchformer")),
+          "plan_valid: swapped with gaps - correct with gaps", OUT),
     *(Claim(says, PAPER, "searchformer/differences.csv", "plan_valid: swapped - correct", kinds)
       for says, kinds in (
           ("Trained on Searchformer-style mazes, other mazes' traces serve better than a maze's "
@@ -118,10 +117,9 @@ CLAIMS = (
           PAPER, "differences.csv", "trace_valid: swapped - correct", BOTH, "below"),
     Claim("Models of right traces write invalid ones before valid plans: before more than 5 % of "
           "them", PAPER, "coupling/effects.csv", "valid plans behind an invalid trace, correct",
-          ("wilson", "drunkards_walk"), "more"),
+          BOTH, "more"),
     Claim("They do so more on long problems than on short ones", PAPER, "coupling/effects.csv",
-          "valid plans behind an invalid trace: long - short problems, correct",
-          ("wilson", "drunkards_walk")),
+          "valid plans behind an invalid trace: long - short problems, correct", BOTH),
     Claim("Some of the coupling of plan and trace is in the published verdict, which asks for the "
           "plan's length (phi)", "ours", "coupling/effects.csv",
           "phi: published - without the plan's length, correct",
@@ -129,67 +127,59 @@ CLAIMS = (
     Claim("The length of a trace goes with that of A\\*'s in distribution (rank correlation)",
           PERFORMATIVE, "length/effects.csv", f"{LENGTH}, correct", ("wilson",)),
     Claim("Out of distribution it does not", PERFORMATIVE, "length/effects.csv",
-          f"{LENGTH}, correct", ("drunkards_walk", "searchformer"), "not above"),
+          f"{LENGTH}, correct", OUT, "not above"),
     Claim("On grids without walls traces do not end: more than 5 % of those that could",
           PERFORMATIVE, "length/effects.csv", f"{ENDLESS}, correct", ("free_space",), "more"),
     Claim("Nor where the response begins where training had it", "ours", "length/effects.csv",
           f"{ENDLESS}, correct realigned", ("free_space",), "more"),
     Claim("A model is surer of its trace where the plan is valid (chance above one half)",
-          "asked here", "length/effects.csv", f"{SURER}, correct", ("wilson", "drunkards_walk")),
+          "asked here", "length/effects.csv", f"{SURER}, correct", BOTH),
     Claim("So is a model of other mazes' traces", "asked here", "length/effects.csv",
-          f"{SURER}, swapped", ("wilson", "drunkards_walk")),
+          f"{SURER}, swapped", BOTH),
     *(Claim(f"With twice the examples `{condition}` plans still better", "asked here",
             "convergence/effects.csv", f"plan_valid: {condition} after all - after 1/2",
-            ("wilson", "drunkards_walk")) for condition in ("solution_only", "correct", "swapped")),
+            BOTH) for condition in ("solution_only", "correct", "swapped")),
     *(Claim(f"A model that fills its answer in plans better than one that writes it, `{condition}`",
             "asked here", "diffusion/effects.csv",
-            f"plan_valid: {condition} diffusion - {condition}", ("wilson", "drunkards_walk"))
+            f"plan_valid: {condition} diffusion - {condition}", BOTH)
       for condition in ("solution_only", "correct", "swapped")),
     Claim("Without a trace it plans better than one that writes from the goal to the start, too",
           "asked here", "diffusion/effects.csv",
-          "plan_valid: solution_only diffusion - solution_only backwards",
-          ("wilson", "drunkards_walk")),
+          "plan_valid: solution_only diffusion - solution_only backwards", BOTH),
     Claim("Plans behind correct traces are better written from the goal to the start", "asked here",
-          "diffusion/effects.csv", "plan_valid: correct backwards - correct",
-          ("wilson", "drunkards_walk")),
+          "diffusion/effects.csv", "plan_valid: correct backwards - correct", BOTH),
     Claim("A trace helps a model that fills in", "asked here", "diffusion/effects.csv",
-          "plan_valid: correct diffusion - solution_only diffusion", ("wilson", "drunkards_walk")),
+          "plan_valid: correct diffusion - solution_only diffusion", BOTH),
     Claim("Other mazes' traces serve it as well as a maze's own", "asked here",
           "diffusion/effects.csv", "plan_valid: swapped diffusion - correct diffusion",
-          ("wilson", "drunkards_walk"), "not below"),
+          BOTH, "not below"),
     Claim("It reveals a plan from the goal to the start (rank correlation of place and step)",
           "asked here", "diffusion/effects.csv", "order of the plan, solution_only diffusion",
           ("wilson",), "below"),
-    *(Claim(f"A reward for valid plans makes those that it fills in better, `{condition}`", MMADA,
-            "diffusion/reward_effects.csv", f"plan_valid: {condition} after grpo - {condition}",
-            ("wilson",), experiment="diffusion_reward")
-      for condition in ("solution_only", "correct", "swapped")),
-    *(Claim(f"And better than as many supervised steps more, `{condition}`", "asked here",
-            "diffusion/reward_effects.csv",
-            f"plan_valid: {condition} after grpo - {condition} after continued", ("wilson",),
+    *(Claim(f"{says}, `{condition}`", whose, "diffusion/reward_effects.csv",
+            f"plan_valid: {condition} after grpo - {condition}{less}", ("wilson",),
             experiment="diffusion_reward")
+      for says, whose, less in (
+          ("A reward for valid plans makes those that it fills in better", MMADA, ""),
+          ("And better than as many supervised steps more", "asked here", " after continued"))
       for condition in ("solution_only", "correct", "swapped")),
     *(Claim(f"{says} `{other}` plans better than no trace", "asked here", "compute/effects.csv",
-            f"plan_valid: {other} - solution_only{budget}", ("wilson", "drunkards_walk"),
-            experiment=experiment)
+            f"plan_valid: {other} - solution_only{budget}", BOTH, experiment=experiment)
       for says, budget, experiment in (
           ("After equally many operations,", " at equal FLOPs", "compute"),
           ("After equally many words of responses,", " at equal response tokens", "compute_words"))
       for other in ("correct", "swapped")),
     Claim("A trace of another maze is room alone: filler plans as well", "asked here",
-          "compute/effects.csv", "plan_valid: swapped - filler drawn", ("wilson", "drunkards_walk"),
-          "not above"),
+          "compute/effects.csv", "plan_valid: swapped - filler drawn", BOTH, "not above"),
     Claim("Loops replace the trace: a looped model without one plans as well as one with its "
           "maze's own", "asked here", "compute/effects.csv",
-          "plan_valid: correct - solution_only looped", ("wilson", "drunkards_walk"), "not above"),
+          "plan_valid: correct - solution_only looped", BOTH, "not above"),
     Claim("They help a model without a trace", "asked here", "compute/effects.csv",
-          "plan_valid: solution_only looped - solution_only", ("wilson", "drunkards_walk")),
+          "plan_valid: solution_only looped - solution_only", BOTH),
     Claim("A word takes more loops where A\\* closes more cells (rank correlation)", "asked here",
-          "compute/effects.csv", "loops with A*'s expansions, solution_only",
-          ("wilson", "drunkards_walk")),
+          "compute/effects.csv", "loops with A*'s expansions, solution_only", BOTH),
     Claim("The length of other mazes' traces does not follow A\\*'s expansions", "asked here",
-          "compute/effects.csv", "length with A*'s expansions, swapped",
-          ("wilson", "drunkards_walk"), "not above"),
+          "compute/effects.csv", "length with A*'s expansions, swapped", BOTH, "not above"),
     Claim("Vectors that are fed back keep more of a trace than as many pauses", COCONUT,
           "continuous/effects.csv", "plan_valid: correct continuous - correct paused", BOTH),
     Claim("And more than nothing in its place", COCONUT, "continuous/effects.csv",
@@ -211,7 +201,7 @@ CLAIMS = (
             "plan_valid: swapped - correct, plan weight 4", kinds, claimed)
       for how, where, kinds, claimed in (
           ("as well as", "in", ("wilson",), "not below"),
-          ("better than", "out of", ("drunkards_walk", "searchformer"), "above"))),
+          ("better than", "out of", OUT, "above"))),
     *(Claim(f"That weight makes `{condition}` plan better", "asked here", "plan_weight/effects.csv",
             f"plan_valid: plan weight 4 - plan weight 1, {condition}", BOTH)
       for condition in ("correct", "swapped")),
@@ -241,27 +231,24 @@ CLAIMS = (
            "grpo of the changed - correct after grpo of random ones", "above"))),
     Claim("A model of correct traces reads the trace: behind its maze's own it plans better than "
           "behind another's that is as long", "asked here", "given/effects.csv",
-          "plan_valid: correct given true - correct given matched", ("wilson", "drunkards_walk")),
+          "plan_valid: correct given true - correct given matched", BOTH),
     Claim("So does a model of other mazes' traces", "asked here", "given/effects.csv",
-          "plan_valid: swapped given true - swapped given matched", ("wilson", "drunkards_walk")),
+          "plan_valid: swapped given true - swapped given matched", BOTH),
     Claim("Words without meaning do not serve a model of other mazes' traces: behind its maze's "
           "own it plans better than behind filler as long", "asked here", "given/effects.csv",
-          "plan_valid: swapped given true - swapped given filler", ("wilson", "drunkards_walk")),
+          "plan_valid: swapped given true - swapped given filler", BOTH),
     Claim("It needs none to answer: behind no event it plans as well as behind its maze's own",
           "ours", "given/effects.csv", "plan_valid: swapped given true - swapped given empty",
-          ("wilson", "drunkards_walk"), "not above"),
+          BOTH, "not above"),
     Claim("A model of correct traces plans as well behind what a model of other mazes' traces "
           "wrote as behind its own", "asked here", "subtext/effects.csv",
-          "plan_valid: correct given swapped - correct given own", ("wilson", "drunkards_walk"),
-          "not below"),
+          "plan_valid: correct given swapped - correct given own", BOTH, "not below"),
     Claim("A model of other mazes' traces plans as well behind what a model of correct ones wrote "
           "as behind its own", "asked here", "subtext/effects.csv",
-          "plan_valid: swapped given correct - swapped given own", ("wilson", "drunkards_walk"),
-          "not below"),
+          "plan_valid: swapped given correct - swapped given own", BOTH, "not below"),
     Claim("A model of correct traces plans as well behind those of another seed as behind its own",
           "asked here", "subtext/effects.csv",
-          "plan_valid: correct given another seed - correct given own",
-          ("wilson", "drunkards_walk"), "not below"),
+          "plan_valid: correct given another seed - correct given own", BOTH, "not below"),
     *(Claim(f"More of the plan can be read off the stream of `{condition}` at `solution` than off "
             f"{where}, in points of AUROC", "asked here", "latents/effects.csv",
             f"plan at solution: {condition} - {name}", ("wilson",))
