@@ -44,7 +44,7 @@ def test_numbers_in_sentences_are_the_published_ones():
     """Each number with a point in what the README says of results, and no other."""
     none, correct, swapped = "solution_only", "correct", "swapped"
     main, position, given = "headline.csv", "position/rates.csv", "given/rates.csv"
-    regime = "regime/regime.csv"
+    regime, loops = "regime/regime.csv", "searchformer/rates.csv"
     wilson, walk = "wilson", "drunkards_walk"
     lead = pd.read_csv(RESULTS / "differences.csv").set_index(["quantity", "distribution"]).loc[
         ("plan_valid: correct - solution_only", wilson)]
@@ -86,6 +86,7 @@ def test_numbers_in_sentences_are_the_published_ones():
         f"{valid(position, none, walk, **gaps)} without a trace and "
         f"{valid(position, correct, walk, **gaps)} of `correct`.",
         f"no trace {100 * share:.1f} % of the lead",
+        f"no trace has {valid(loops, none, walk, small, trained_gap='none')} % there",
         f"plans right in {valid(given, correct, wilson, given='other')} %, `swapped` in "
         f"{valid(given, swapped, wilson, given='other')};",
         f"`swapped` does in {valid(given, swapped, wilson, given='empty')}.",
