@@ -45,6 +45,7 @@ def test_numbers_in_sentences_are_the_published_ones():
     none, correct, swapped = "solution_only", "correct", "swapped"
     main, position, given = "headline.csv", "position/rates.csv", "given/rates.csv"
     regime, loops = "regime/regime.csv", "searchformer/rates.csv"
+    spectrum, drawn = "spectrum/rates.csv", {"trace": "drawn", "trained_gap": "none"}
     wilson, walk = "wilson", "drunkards_walk"
     lead = pd.read_csv(RESULTS / "differences.csv").set_index(["quantity", "distribution"]).loc[
         ("plan_valid: correct - solution_only", wilson)]
@@ -86,6 +87,10 @@ def test_numbers_in_sentences_are_the_published_ones():
         f"{valid(position, none, walk, **gaps)} without a trace and "
         f"{valid(position, correct, walk, **gaps)} of `correct`.",
         f"no trace {100 * share:.1f} % of the lead",
+        f"a model has {valid(spectrum, 'filler', walk, small, **drawn)} % on Drunkard's Walk and "
+        f"{valid(spectrum, 'filler', wilson, small, **drawn)} on Wilson mazes; `swapped`, asked "
+        f"likewise, {valid(spectrum, swapped, walk, small, **drawn)} and "
+        f"{valid(spectrum, swapped, wilson, small, **drawn)}.",
         f"no trace has {valid(loops, none, walk, small, trained_gap='none')} % there",
         f"plans right in {valid(given, correct, wilson, given='other')} %, `swapped` in "
         f"{valid(given, swapped, wilson, given='other')};",
