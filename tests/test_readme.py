@@ -90,7 +90,7 @@ def test_numbers_in_sentences_are_the_published_ones():
         f"a model has {valid(spectrum, 'filler', walk, small, **drawn)} % on Drunkard's Walk and "
         f"{valid(spectrum, 'filler', wilson, small, **drawn)} on Wilson mazes; `swapped`, asked "
         f"likewise, {valid(spectrum, swapped, walk, small, **drawn)} and "
-        f"{valid(spectrum, swapped, wilson, small, **drawn)}.",
+        f"{valid(spectrum, swapped, wilson, small, **drawn)} (",
         f"no trace has {valid(loops, none, walk, small, trained_gap='none')} % there",
         f"plans right in {valid(given, correct, wilson, given='other')} %, `swapped` in "
         f"{valid(given, swapped, wilson, given='other')};",
