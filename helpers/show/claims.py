@@ -319,7 +319,7 @@ def page(results: Path = PROJECT / "results") -> str:
     """The whole page, Markdown: for each scale what was seen, then what no scale was asked yet."""
     parts = [HEAD.format(same=f"{100 * SAME:g}")]
     names = ("claim", "whose", "mazes", "estimate", "interval", "n", "seeds", "verdict")
-    unseen = list(CLAIMS)
+    seen: set[Claim] = set()
     for scale in sorted(folder.name for folder in results.iterdir()
                         if (folder / "headline.csv").exists() and folder.name != "smoke"):
         lines = [names, ["---"] * len(names)]
@@ -327,13 +327,14 @@ def page(results: Path = PROJECT / "results") -> str:
             found = list(rows(claim, results / scale))
             if any(row[-1] != NO_RESULT for row in found):
                 lines += found
-                unseen = [other for other in unseen if other != claim]
+                seen.add(claim)
         parts += [f"## Scale `{scale}`\n", *(f"| {' | '.join(line)} |" for line in lines), ""]
-    by_experiment: dict[str, list[Claim]] = {}
-    for claim in unseen:
-        experiment = claim.experiment or Path(claim.table).parent.name or "headline"
-        by_experiment.setdefault(experiment, []).append(claim)
-    for experiment, claims in by_experiment.items():
+    unseen: dict[str, list[Claim]] = {}
+    for claim in CLAIMS:
+        if claim not in seen:
+            experiment = claim.experiment or Path(claim.table).parent.name or "headline"
+            unseen.setdefault(experiment, []).append(claim)
+    for experiment, claims in unseen.items():
         parts += [OPEN.format(experiment=experiment),
                   *(f"- {claim.says} ({claim.source})" for claim in claims), ""]
     return "\n".join(parts)
