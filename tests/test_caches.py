@@ -41,7 +41,8 @@ def write(folder, name, source):
 
 def test_a_changed_kernel_reaches_those_that_take_it_in(project):
     def run():
-        return subprocess.run([sys.executable, "-c", "from helpers.outer import total; "
+        # -B: Python itself would take a file of the same second and size for the same
+        return subprocess.run([sys.executable, "-B", "-c", "from helpers.outer import total; "
                                "print(total())"], cwd=project, check=True, capture_output=True,
                               env=os.environ | {"PYTHONPATH": str(project)}, text=True).stdout
 

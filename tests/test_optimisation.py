@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import optimisation, training
+from helpers import training
 from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
@@ -87,7 +87,7 @@ def trained(tmp_path_factory) -> dict[str, np.ndarray]:
 def weights_of(settings: TrainingConfig, tmp_path_factory) -> dict[str, np.ndarray]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "autocast", lambda device: nullcontext())
-        patch.setattr(optimisation, "has_bfloat16", lambda: False)
+        patch.setattr("torch.cpu.get_capabilities", dict)
         folder = tmp_path_factory.mktemp("run")
         model = Trainer(Batches(EXAMPLES, 8, 1, SEED), MODEL, settings, seed=SEED,
                         follows_from={}, folder=folder, compiled=False).run()
