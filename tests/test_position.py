@@ -74,6 +74,13 @@ def test_parts_share_models_and_train_no_more_than_they_say():
         everything = EXPERIMENTS["position"].evaluations(scale)
         for name in position.PARTS:
             assert set(EXPERIMENTS[f"position_{name}"].evaluations(scale)) <= set(everything)
+        further = EXPERIMENTS["position_seeds"].evaluations(scale)
+        assert {(one.model.seed in scale.seeds, one.model.variation) for one in further} == {
+            (False, ()), (False, position.RANDOM)}
+        own = {replace(one, model=replace(one.model, seed=scale.seeds[0])) for one in further}
+        assert own == {one for one in everything if one.model.variation in ((), position.RANDOM)
+                       and one.model.seed == scale.seeds[0]
+                       and "gap" not in {k for k, v in one.answering if v != "realigned"}}
 
 
 def test_variations_are_settings_of_a_scale():

@@ -98,8 +98,18 @@ PARTS: dict[str, tuple[str, Callable[[Scale], list[EvaluationSpec]]]] = {
 }
 
 
+def further(scale: Scale) -> list[EvaluationSpec]:
+    """Of further seeds: conditions without and with gaps, realigned, and given a trace."""
+    more = with_further_seeds(scale)
+    found = [*realign(more), *every(more, RANDOM), *read(more)]
+    return [one for one in dict.fromkeys(found) if one.model.seed not in scale.seeds]
+
+
+SEEDS = {"seeds": ("Is it the same with further seeds?", further)}  # no part of the whole
+
+
 def all_parts(scale: Scale) -> list[EvaluationSpec]:
-    """Everything, each once."""
+    """Everything that is asked of a scale's own seeds, each once."""
     return list(dict.fromkeys(one for _, part in PARTS.values() for one in part(scale)))
 
 
@@ -174,7 +184,7 @@ def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
     """How many evaluations each part has, and how many of them are in the tables."""
     there = set(evaluations)
     return pd.DataFrame([[name, len(part(run.scale)), len(there.intersection(part(run.scale)))]
-                         for name, (_, part) in PARTS.items()], columns=["part", "wanted", "made"])
+                         for name, (_, part) in {**PARTS, **SEEDS}.items()], columns=["part", "wanted", "made"])
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────
@@ -241,10 +251,10 @@ def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpe
         question=question, notebook="10_position", evaluations=evaluations, analyse=analyse,
         summary=summary, tables=("rates", "effects", "parts"),
         figures=("realigned", "shifts", "gaps", "given"), folder="position",
-        gathers=all_parts,
+        gathers=lambda scale: [*all_parts(scale), *further(scale)],
         whole=lambda scale: models_of(with_further_seeds(scale), (), RANDOM))
 
 
 EXPERIMENTS = {"position": _experiment(
     "Is it the position that borrowed traces help with, out of distribution?", all_parts)} | {
-    f"position_{name}": _experiment(*part) for name, part in PARTS.items()}
+    f"position_{name}": _experiment(*part) for name, part in {**PARTS, **SEEDS}.items()}
