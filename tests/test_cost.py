@@ -36,7 +36,7 @@ def test_speed_is_that_of_a_processor():
 def test_it_is_said_before_trainings_and_not_without(run, monkeypatch, capsys):
     monkeypatch.setattr(graph, "minutes", lambda run, models, cores: 61.4 * len(list(models)))
     graph.announce(run, EXPERIMENTS["headline"], 2)
-    assert capsys.readouterr().out.startswith("3 trainings, at least 184 minutes on 2 cores")
+    assert capsys.readouterr().out.startswith("3 trainings, about 184 minutes on 2 cores")
     monkeypatch.setattr(type(run.store.status(run.model(ModelSpec("correct", 1)))), "usable", True)
     graph.announce(run, EXPERIMENTS["headline"], 2)
     assert not capsys.readouterr().out

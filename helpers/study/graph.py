@@ -76,9 +76,9 @@ def announce(run: Run, experiment: Experiment, cores: int) -> None:
               if not run.store.status(run.model(model)).usable]
     if models and not torch.cuda.is_available():
         estimate = max(1, round(minutes(run, models, min(cores, len(models)))))
-        print(f"{len(models)} training{'s' * (len(models) > 1)}, at least {estimate} "
+        print(f"{len(models)} training{'s' * (len(models) > 1)}, about {estimate} "
               f"minute{'s' * (estimate > 1)} on {cores} cores, going by how fast this machine "
-              "multiplies; answers come on top", flush=True)
+              "multiplies; compiling and answers come on top", flush=True)
 
 
 @contextmanager
