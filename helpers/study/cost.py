@@ -21,7 +21,9 @@ from helpers.study.scale import Scale
 from helpers.study.specs import ModelSpec
 from helpers.unmasking import STEPS
 
-SHARE = 0.5  # of a product's rate in float32 that a core's training reaches: 0.4 to 0.55 measured
+# Of a product's rate in float32, what a core's training reaches. Measured (docs/performance.md):
+# 0.5 to 0.7 on Zen 3, 0.55 on AMX; 1.7 on Zen 5, which will be done in a third of what is said.
+SHARE = 0.5
 SAMPLE = 64  # examples that stand for all
 
 
