@@ -184,7 +184,8 @@ def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
     """How many evaluations each part has, and how many of them are in the tables."""
     there = set(evaluations)
     return pd.DataFrame([[name, len(part(run.scale)), len(there.intersection(part(run.scale)))]
-                         for name, (_, part) in {**PARTS, **SEEDS}.items()], columns=["part", "wanted", "made"])
+                         for name, (_, part) in {**PARTS, **SEEDS}.items()],
+                        columns=["part", "wanted", "made"])
 
 
 # ── for people ──────────────────────────────────────────────────────────────────────────
