@@ -237,11 +237,19 @@ def test_figures_say_what_they_show(draw, part):
 def test_models_with_gaps_are_told_apart():
     """In every part that shows them; what would be a mean of two models is refused."""
     both = pd.concat([RATES, RATES.assign(trained_gap="random", plan_valid=0.9)])
+    elsewhere = RATES[RATES["given"] == "nothing"].assign(trained_gap="solution", plan_valid=0.2)
+    assert "solution" in position.validity(pd.concat([both, elsewhere]), "gaps").index.levels[2]
+    assert position.validity(pd.concat([both, elsewhere]), "read").equals(
+        position.validity(both, "read"))  # these were given no trace
     for part, states in (("gaps", ["none", "random"]), ("read", [
             "nothing", "true", "nothing with gaps", "true with gaps"])):
         found = position.validity(both, part)
         assert found.index.get_level_values("state").tolist() == states
         assert found["dfs"].tolist() == [50.0] * (len(states) // 2) + [90.0] * (len(states) // 2)
+    seeds = pd.concat([RATES.assign(seed=seed, condition=condition) for seed in (2, 1)
+                       for condition in ("solution_only", "correct")])
+    order = [label[:2] for label in position.validity(seeds, "gaps").index]
+    assert order == [("solution_only", 1), ("solution_only", 2), ("correct", 1), ("correct", 2)]
     with pytest.raises(ValueError, match="got several of one realign cell"):
         position.validity(pd.concat([RATES, RATES]), "realign")
 

@@ -208,8 +208,8 @@ def states(rates: pd.DataFrame, part: str) -> pd.DataFrame:
         "gaps": (plain & unasked & as_is, rates["trained_gap"]),
         "cures": (unasked & as_is & rates["condition"].isin(cured) & untrained
                   & (plain | of_cure), rates["otherwise"].replace("", "as it is")),
-        "read": (plain & as_is & rates["condition"].isin(
-            rates.loc[~unasked, "condition"].unique()),
+        "read": (plain & as_is & rates["trained_gap"].isin(["none", "random"])
+                 & rates["condition"].isin(rates.loc[~unasked, "condition"].unique()),
                  rates["given"].where(untrained, rates["given"] + WITH_GAPS)),
         "sizes": (grid.notna() & unasked & as_is, grid + " " + rates["trained_gap"]),
     }
@@ -229,7 +229,9 @@ def validity(rates: pd.DataFrame, part: str, rate: str = "plan_valid") -> pd.Dat
 def by_state(rates: pd.DataFrame, part: str, value: str) -> pd.DataFrame:
     """A number of one part, a column a distribution."""
     key = ["condition", "seed", "state"]
-    table = states(rates, part)
+    table = states(rates, part).sort_values("seed", kind="stable")
+    conditions = list(rates["condition"].unique())
+    table = table.sort_values("condition", key=lambda of: of.map(conditions.index), kind="stable")
     if table.duplicated([*key, "distribution"]).any():  # a mean of two models says nothing
         raise ValueError(f"rates: got several of one {part} cell, takes one")
     return table.pivot_table(index=key, columns="distribution", values=value,
