@@ -255,7 +255,7 @@ def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpe
         summary=summary, tables=("rates", "effects", "parts"),
         figures=("realigned", "shifts", "gaps", "given"), folder="position",
         gathers=lambda scale: [*all_parts(scale), *further(scale)],
-        whole=lambda scale: models_of(with_further_seeds(scale), (), RANDOM))
+        whole=lambda scale: [*models_of(with_further_seeds(scale)), *models_of(scale, RANDOM)])
 
 
 EXPERIMENTS = {"position": _experiment(
