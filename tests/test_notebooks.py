@@ -215,7 +215,7 @@ def test_every_cell_twice(tiny):
     for name, folder in (("07_analysis", "laptop"), ("08_regime", "laptop/regime"),
                          ("09_plan_weight", "laptop/plan_weight"),
                          ("12_coupling", "laptop/coupling"), ("13_length", "laptop/length"),
-                         ("17_grpo", "smoke/grpo"), ("18_subnetwork", "smoke/subnetwork"),
+                         ("17_grpo", "small/grpo"), ("18_subnetwork", "smoke/subnetwork"),
                          ("19_convergence", "smoke/convergence"), ("20_spectrum", "small/spectrum"),
                          ("21_searchformer", "small/searchformer"),
                          ("22_diffusion", "smoke/diffusion"), ("23_compute", "smoke/compute"),

@@ -142,7 +142,7 @@ def test_masked_training_keeps_the_others(run):
 
 def test_grpo_tables(run):
     tables = run.made["grpo"]
-    assert set(tables) == set(grpo.EXPERIMENT.tables)
+    assert set(tables) == set(grpo.EXPERIMENTS["grpo"].tables)
     assert set(tables["rates"]["after"]) == set(grpo.NAMES.values())
     found = tables["effects"]["quantity"].unique()
     for rate in ("plan_valid", "trace_valid"):
@@ -163,6 +163,26 @@ def test_grpo_tables(run):
     pairs = grpo.by_pair(tables["effects"], "trace_valid")
     assert pairs.index[0] == "correct after grpo - correct"
     assert len(pairs) == 4 + 2
+
+
+def test_longer_is_three_times_as_many_steps_and_an_arm_of_its_own(run):
+    scale = run.scale
+    asked = {one.model for one in grpo.EXPERIMENTS["grpo_longer"].evaluations(scale)}
+    assert {grpo.name_of(model) for model in asked} == {"before", "grpo longer", "continued longer"}
+    for model in asked - {BASE}:
+        assert run.scale_of(model).tuning.tuning_steps == 3 * scale.tuning.tuning_steps
+        assert model.before == BASE
+    rows = pd.DataFrame([
+        {"condition": "correct", "seed": 1, "distribution": "wilson", "after": after, "maze": i,
+         "grid": i, "plan_valid": i < right, "trace_valid": True, "trace_published": True}
+        for after, right in (("before", 5), ("grpo", 6), ("grpo longer", 9),
+                             ("continued longer", 7))
+        for i in range(10)])
+    found = grpo.effects(rows).set_index("quantity")["estimate"]
+    assert found["plan_valid: correct after grpo longer - correct"] == pytest.approx(0.4)
+    assert found["plan_valid: correct after grpo longer - correct after continued longer"] == (
+        pytest.approx(0.2))
+    assert "plan_valid: correct after grpo - correct after continued" not in found
 
 
 def test_subnetwork_tables(run):

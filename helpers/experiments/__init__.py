@@ -29,7 +29,7 @@ EXPERIMENTS: dict[str, Experiment] = Registry({
     **position.EXPERIMENTS,
     "coupling": coupling.EXPERIMENT,
     **length.EXPERIMENTS,
-    "grpo": grpo.EXPERIMENT,
+    **grpo.EXPERIMENTS,
     "subnetwork": subnetwork.EXPERIMENT,
     "given": given.EXPERIMENT,
     **subtext.EXPERIMENTS,

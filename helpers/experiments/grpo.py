@@ -1,8 +1,11 @@
 """Does a reward for the plan alone make traces worse?
 
 Each model of a scale goes on for some steps, by GRPO and by its two controls (`helpers.grpo`);
-mazes are those of its training. GRPO is also held to the model before, by a divergence.
+mazes are those of its training. GRPO is also held to the model before, by a divergence. Another
+part, ``grpo_longer``, takes three times the steps.
 """
+
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -19,6 +22,7 @@ CONTINUED, REJECTION = (("after", "continued"),), (("after", "rejection"),)
 HELD = (*GRPO, ("kl", 0.04))
 NAMES = {(): "before", GRPO: "grpo", CONTINUED: "continued", REJECTION: "rejection",
          HELD: "grpo with kl"}
+LONGER = 3  # times the steps of a scale
 ALONG = ("step", "plan_valid", "cut_off", "no_spread", "trace_valid", "trace_published",
          "trace_tokens", "answer_tokens", "loss", "gradient_norm", "off_by", "clipped", "seconds")
 
@@ -29,9 +33,18 @@ def evaluations(scale: Scale) -> list[EvaluationSpec]:
             if one.model.variation != HELD or one.model.has_trace]
 
 
+def longer(scale: Scale) -> list[EvaluationSpec]:
+    """Every model before, after GRPO and after more of the examples, of more steps."""
+    more = ("tuning_steps", LONGER * scale.tuning.tuning_steps)
+    return every(scale, (), *((*way, more) for way in (GRPO, CONTINUED)),
+                 distributions=in_and_out(scale))
+
+
 def name_of(model: ModelSpec) -> str:
-    """``grpo``: how a model went on, whatever else there is to it."""
-    return NAMES[tuple(entry for entry in model.variation if entry[0] in TuningConfig.model_fields)]
+    """``grpo longer``: how a model went on, whatever else there is to it."""
+    way = dict(entry for entry in model.variation if entry[0] in TuningConfig.model_fields)
+    more = " longer" if way.pop("tuning_steps", None) else ""
+    return NAMES[tuple(way.items())] + more
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
@@ -72,7 +85,8 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
         arms = {name: condition if name == "before" else f"{condition} after {name}"
                 for name in part["after"].unique()}
         pairs = [("before", name) for name in arms if name != "before"]
-        pairs += [(name, "grpo") for name in ("continued", "rejection") if name in arms]
+        pairs += [pair for pair in (("continued", "grpo"), ("rejection", "grpo"),
+                                    ("continued longer", "grpo longer")) if set(pair) <= set(arms)]
         for pair in pairs:
             two = pd.concat([part[part["after"] == name] for name in pair])
             tables.append(differences.differences(
@@ -124,7 +138,13 @@ def summary(run: Run) -> str:
                       by_way(rates.dropna(subset="trace_valid"), "trace_valid").to_string()])
 
 
-EXPERIMENT = Experiment(
-    question="Does a reward for the plan alone make traces worse?", notebook="17_grpo",
-    evaluations=evaluations, analyse=analyse, summary=summary,
-    tables=("rates", "effects", "along", "curves"), figures=("grpo", "along"), folder="grpo")
+def _experiment(question: str, asked: Callable[[Scale], list[EvaluationSpec]]) -> Experiment:
+    return Experiment(
+        question=question, notebook="17_grpo", evaluations=asked, analyse=analyse, summary=summary,
+        tables=("rates", "effects", "along", "curves"), figures=("grpo", "along"), folder="grpo",
+        gathers=lambda scale: [*evaluations(scale), *longer(scale)])
+
+
+EXPERIMENTS = {
+    "grpo": _experiment("Does a reward for the plan alone make traces worse?", evaluations),
+    "grpo_longer": _experiment("And do more steps of it?", longer)}
