@@ -58,6 +58,12 @@ CLAIMS = (
           "plan_valid: solution_only realigned - solution_only", ("drunkards_walk",)),
     Claim("So does a model of correct traces", "ours", "position/effects.csv",
           "plan_valid: correct realigned - correct", ("drunkards_walk",)),
+    Claim("A model of other mazes' traces gains nothing by it", "ours", "position/effects.csv",
+          "plan_valid: swapped realigned - swapped", ("drunkards_walk",), "not above"),
+    Claim("Moved back so, a model without a trace has more than half of the lead of other mazes' "
+          "traces", "ours", "position/effects.csv",
+          "plan_valid: (solution_only realigned - solution_only) / (swapped - solution_only)",
+          ("drunkards_walk",), "half"),
     Claim("Gaps in training do for a model without a trace what other mazes' traces do: more than "
           "half of their lead", "ours", "position/effects.csv",
           "plan_valid: (solution_only with gaps - solution_only) / (swapped - solution_only)",
