@@ -202,6 +202,9 @@ def test_tables_gather_what_is_there(run):
     for part in position.PARTS:
         assert len(position.states(rates, part)) or part in ("cures", "sizes")
     assert all(name in position.summary(run) for name in position.PARTS)
+    again = steps.analyse(run, EXPERIMENTS["position_read"])  # what came last makes no difference
+    for name in ("rates", "effects"):
+        pd.testing.assert_frame_equal(again[name], tables[name])
     about = json.loads(run.file("position", "run.json").read_text())
     assert len(about["products"]) > len(rates)
 

@@ -117,7 +117,13 @@ def all_parts(scale: Scale) -> list[EvaluationSpec]:
 
 
 def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFrame]:
-    """Rates of everything asked; effects; and how much of each part there is."""
+    """Rates of everything asked; effects; and how much of each part there is.
+
+    In one order, whichever part was made last.
+    """
+    known = dict.fromkeys([*all_parts(run.scale), *further(run.scale)])
+    place = {one: i for i, one in enumerate(known)}
+    evaluations = sorted(evaluations, key=lambda one: place.get(one, len(place)))
     cells = [(one, steps.all_rows(run, [one])) for one in evaluations]
     return {"rates": pd.concat([_cell(*cell) for cell in cells], ignore_index=True),
             "effects": effects(cells), "parts": parts(run, evaluations)}
