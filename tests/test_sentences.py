@@ -347,6 +347,9 @@ def test_effects_of_one_seed_among_others_are_told_apart():
     assert "- b - a (one seed): **Wilson +10.0 [+5.0, +15.0]**." in said
     assert "- c - a: Wilson +10.0 [-5.0, +25.0]." in said
     assert "(one seed)" not in sentences.effects(table[:1])  # it says so above
+    assert said.startswith("In points, with")
+    assert sentences.effects(table.assign(quantity="(b - a) / (c - a)")).startswith(
+        "In points, shares in per cent, with")
 
 
 def test_an_effect_that_is_no_number_is_said_to_be_none():
