@@ -226,8 +226,9 @@ def effects(table: pd.DataFrame) -> str:
         lines.append(f"{quantity}{alone}: {'; '.join(texts)}.")
     of = ("models of one seed: intervals speak of these models alone" if seeds == [1] else
           f"{listed(seeds)} seeds, intervals over seeds and grids")
-    shares = any(" / " in quantity for quantity in table["quantity"])
-    return (f"In points{', shares in per cent' if shares else ''}, with 95 % intervals ({of}); bold where the interval holds no zero, "
+    has_shares = any(" / " in quantity for quantity in table["quantity"])
+    unit = "In points, shares in per cent" if has_shares else "In points"
+    return (f"{unit}, with 95 % intervals ({of}); bold where the interval holds no zero, "
             f"{len(table)} intervals in all:\n\n" + bullets(lines))
 
 
