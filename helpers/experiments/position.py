@@ -213,7 +213,8 @@ def states(rates: pd.DataFrame, part: str) -> pd.DataFrame:
                   rates["answered"]),
         "gaps": (plain & unasked & as_is, rates["trained_gap"]),
         "cures": (unasked & as_is & rates["condition"].isin(cured) & untrained
-                  & (plain | of_cure), rates["otherwise"].replace("", "as it is")),
+                  & (plain | of_cure), rates["otherwise"].replace("", "as it is").str.replace(
+                      "[=_]", " ", regex=True)),  # so that a label can be broken
         "read": (plain & as_is & rates["trained_gap"].isin(["none", "random"])
                  & rates["condition"].isin(rates.loc[~unasked, "condition"].unique()),
                  rates["given"].where(untrained, rates["given"] + WITH_GAPS)),
