@@ -5,14 +5,12 @@ automatic differentiation of the loss and knows nothing else of it: how the rate
 gradients are cut off, how Muon and AdamW move the weights.
 """
 
-from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-from helpers import training
 from helpers.batches import Batches, make_batch
 from helpers.conditions import CONDITIONS, put_together
 from helpers.corpus import Recipe, build
@@ -22,7 +20,7 @@ from helpers.study.scale import load_scale
 from helpers.study.specs import ModelSpec
 from helpers.training import Trainer, to_tensors, token_weights
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "float32")
 
 STEPS, SEED = 12, 7
 EXAMPLES = put_together(build(Recipe("wilson", 4, 4, "train", 1, "indexed", 8 * STEPS)),
@@ -79,18 +77,15 @@ def written_out(**changes) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> dict[str, np.ndarray]:
+def trained(tmp_path_factory, float32) -> dict[str, np.ndarray]:
     """The weights that `Trainer` comes to."""
     return weights_of(SETTINGS, tmp_path_factory)
 
 
 def weights_of(settings: TrainingConfig, tmp_path_factory) -> dict[str, np.ndarray]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "autocast", lambda device: nullcontext())
-        patch.setattr("torch.cpu.get_capabilities", dict)
-        folder = tmp_path_factory.mktemp("run")
-        model = Trainer(Batches(EXAMPLES, 8, 1, SEED), MODEL, settings, seed=SEED,
-                        follows_from={}, folder=folder, compiled=False).run()
+    folder = tmp_path_factory.mktemp("run")
+    model = Trainer(Batches(EXAMPLES, 8, 1, SEED), MODEL, settings, seed=SEED, follows_from={},
+                    folder=folder, compiled=False).run()
     norms = [float(line.split('"gradient_norm": ')[1].rstrip("}"))
              for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert min(norms) < 1 < max(norms)  # some gradients are cut off, others not

@@ -105,12 +105,17 @@ def further(scale: Scale) -> list[EvaluationSpec]:
     return [one for one in dict.fromkeys(found) if one.model.seed not in scale.seeds]
 
 
-SEEDS = {"seeds": ("Is it the same with further seeds?", further)}  # no part of the whole
+WITH_SEEDS = {**PARTS, "seeds": ("Is it the same with further seeds?", further)}
 
 
 def all_parts(scale: Scale) -> list[EvaluationSpec]:
     """Everything that is asked of a scale's own seeds, each once."""
     return list(dict.fromkeys(one for _, part in PARTS.values() for one in part(scale)))
+
+
+def all_that_is_shown(scale: Scale) -> list[EvaluationSpec]:
+    """That, and what is asked of further seeds; no one is of both."""
+    return [*all_parts(scale), *further(scale)]
 
 
 # ── tables ──────────────────────────────────────────────────────────────────────────────
@@ -121,8 +126,7 @@ def analyse(run: Run, evaluations: list[EvaluationSpec]) -> dict[str, pd.DataFra
 
     In one order, whichever part was made last.
     """
-    known = dict.fromkeys([*all_parts(run.scale), *further(run.scale)])
-    place = {one: i for i, one in enumerate(known)}
+    place = {one: i for i, one in enumerate(all_that_is_shown(run.scale))}
     evaluations = sorted(evaluations, key=lambda one: place.get(one, len(place)))
     cells = [(one, steps.all_rows(run, [one])) for one in evaluations]
     return {"rates": pd.concat([_cell(*cell) for cell in cells], ignore_index=True),
@@ -190,7 +194,7 @@ def parts(run: Run, evaluations: list[EvaluationSpec]) -> pd.DataFrame:
     """How many evaluations each part has, and how many of them are in the tables."""
     there = set(evaluations)
     return pd.DataFrame([[name, len(part(run.scale)), len(there.intersection(part(run.scale)))]
-                         for name, (_, part) in {**PARTS, **SEEDS}.items()],
+                         for name, (_, part) in WITH_SEEDS.items()],
                         columns=["part", "wanted", "made"])
 
 
@@ -236,9 +240,9 @@ def validity(rates: pd.DataFrame, part: str, rate: str = "plan_valid") -> pd.Dat
 def by_state(rates: pd.DataFrame, part: str, value: str) -> pd.DataFrame:
     """A number of one part, a column a distribution."""
     key = ["condition", "seed", "state"]
-    table = states(rates, part).sort_values("seed", kind="stable")
     conditions = list(rates["condition"].unique())
-    table = table.sort_values("condition", key=lambda of: of.map(conditions.index), kind="stable")
+    table = states(rates, part).sort_values(["condition", "seed"], kind="stable", key=lambda of: (
+        of.map(conditions.index) if of.name == "condition" else of))
     if table.duplicated([*key, "distribution"]).any():  # a mean of two models says nothing
         raise ValueError(f"rates: got several of one {part} cell, takes one")
     return table.pivot_table(index=key, columns="distribution", values=value,
@@ -261,10 +265,10 @@ def _experiment(question: str, evaluations: Callable[[Scale], list[EvaluationSpe
         question=question, notebook="10_position", evaluations=evaluations, analyse=analyse,
         summary=summary, tables=("rates", "effects", "parts"),
         figures=("realigned", "shifts", "gaps", "given"), folder="position",
-        gathers=lambda scale: [*all_parts(scale), *further(scale)],
+        gathers=all_that_is_shown,
         whole=lambda scale: [*models_of(with_further_seeds(scale)), *models_of(scale, RANDOM)])
 
 
 EXPERIMENTS = {"position": _experiment(
     "Is it the position that borrowed traces help with, out of distribution?", all_parts)} | {
-    f"position_{name}": _experiment(*part) for name, part in {**PARTS, **SEEDS}.items()}
+    f"position_{name}": _experiment(*part) for name, part in WITH_SEEDS.items()}
